@@ -1,0 +1,1 @@
+"""Agents: nodes of reading graphs, one role per file."""

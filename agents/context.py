@@ -1,0 +1,223 @@
+"""What every agent is given, and how an agent becomes a node of a graph."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypedDict
+
+import psutil
+from langgraph.runtime import Runtime
+
+from rereader.agents.calls import Caller, CallLog, EmbedCaller
+from rereader.memory.library import Library
+from rereader.memory.runs import Step
+from rereader.memory.working import WorkingMemory
+from rereader.models.base import Cancel, Embedder, LanguageModel
+from rereader.schema import Budget, BudgetMeter, BudgetSpent, Document, Event, Interrupted, ModelError, Progress, Usage
+from rereader.tools.tokens import TokenCounter
+
+
+
+class ReadingState(TypedDict, total=False):
+    """State of every reading graph: plain JSON, ids and counters only; no text of a document ever enters it."""
+
+    question: str
+    document_ids: list[str]
+    step: int
+    wave: int
+    memory_version: int
+    status: str
+    accepted: list[list[int]]
+    """``[document position, chunk ordinal]`` of the chunks that the gate let in last."""
+    fresh: int
+    """Quotes added by the last reading."""
+
+
+class RoleModels(Protocol):
+    """The models of a run by role; ``None`` where a role is switched off."""
+
+    @property
+    def reader(self) -> LanguageModel | None:
+        """Reasons and answers."""
+
+    @property
+    def gister(self) -> LanguageModel | None:
+        """Writes gists."""
+
+    @property
+    def scorer(self) -> LanguageModel | None:
+        """Scores what the gate decides on."""
+
+    @property
+    def embedder(self) -> Embedder:
+        """Turns text into vectors."""
+
+
+@dataclass
+class RunContext:
+    """Everything an agent may touch. Live objects stay here and never enter graph state."""
+
+    library: Library
+    models: RoleModels
+    counter: TokenCounter
+    settings: Any
+    run_id: str
+    documents: tuple[Document, ...]
+    budget: Budget = field(default_factory=Budget)
+    usage: Usage = field(default_factory=Usage)
+    cancel: Cancel = field(default_factory=threading.Event)
+    listen: Callable[[Event], None] = field(default=lambda _event: None)
+    warnings: list[str] = field(default_factory=list)
+    spent_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.meter = BudgetMeter(
+            self.budget,
+            spent_tokens=self.usage.total_tokens,
+            spent_calls=self.usage.calls,
+            spent_seconds=self.spent_seconds,
+        )
+        self.log = CallLog(self.meter, self.usage, tuple(d.id for d in self.documents), self.cancel)
+        self.step = 0
+
+    @property
+    def memory(self) -> WorkingMemory:
+        """The run's ledger."""
+        return self.library.working_memory(self.run_id)
+
+    @property
+    def embed(self) -> EmbedCaller:
+        """The embedder for short texts."""
+        return EmbedCaller(self.models.embedder, self.library.calls, self.log)
+
+    def caller(self, role: str) -> Caller | None:
+        """The model of a role (reader, gister or scorer), or ``None`` where it is switched off."""
+        model: LanguageModel | None = getattr(self.models, role)
+        return Caller(role, model, self.library.calls, self.log) if model else None
+
+    def need(self, role: str) -> Caller:
+        """The model of a role.
+
+        Raises:
+            ModelError: If the role is switched off.
+        """
+        caller = self.caller(role)
+        if caller is None:
+            raise ModelError(f"This graph needs a {role} and none is bound.", f"Name one with --role {role}=NAME.")
+        return caller
+
+    def warn(self, text: str) -> None:
+        """Tell the user something once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self.listen(Event("warning", self.run_id, self.step, text=text))
+
+    def check_cancelled(self) -> None:
+        """Stop here if the user asked to.
+
+        Raises:
+            Interrupted: If so.
+        """
+        if self.cancel.is_set():
+            raise Interrupted("Interrupted.", f"Go on with: rereader runs resume {self.run_id}")
+
+    def progress(self, stage: str, started: float, done: int, total: int, tokens: int = 0) -> None:
+        """Report that ``done`` of ``total`` units are finished since ``started`` (``time.monotonic``)."""
+        seconds = time.monotonic() - started
+        report = Progress(stage, done, total, tokens, seconds)
+        self.listen(Event("progress", self.run_id, self.step, progress=report))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a node changes in the state, and what it wants remembered of its decisions."""
+
+    update: Mapping[str, Any] = field(default_factory=dict)
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+Work = Callable[[ReadingState, RunContext], Outcome]
+
+
+class Node(Protocol):
+    """A LangGraph node that is given the run's context."""
+
+    def __call__(self, state: ReadingState, *, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        """Do the agent's work and return what changes in the state."""
+
+
+def node(name: str, work: Work) -> Node:
+    """Make a graph node of an agent's work.
+
+    The node numbers its step, times it, stores it with its model calls, and turns a spent budget into a status that the
+    graph routes on; it does the same again after a kill, since all that it writes is keyed by run and step.
+    """
+
+    def run(state: ReadingState, *, runtime: Runtime[RunContext]) -> dict[str, Any]:
+        context = runtime.context
+        number = state.get("step", 0) + 1
+        context.step = number
+        context.log.calls.clear()
+        context.check_cancelled()
+        context.listen(Event("step", context.run_id, number, node=name))
+        before, warned = context.usage.model_copy(deep=True), len(context.warnings)
+        started, clock = time.time(), time.monotonic()
+        try:
+            outcome = work(state, context)
+        except BudgetSpent as error:
+            context.warn(str(error))
+            outcome = Outcome({"status": "budget_spent"}, {"stopped": error.message})
+        detail = {**outcome.detail, "warnings": context.warnings[warned:]}
+        seconds = time.monotonic() - clock
+        context.usage.add_seconds(name, seconds)
+        context.usage.peak_host_bytes = max(context.usage.peak_host_bytes, peak_memory())
+        version = outcome.update.get("memory_version", state.get("memory_version", 0))
+        step = Step(
+            number=number,
+            node=name,
+            started_at=started,
+            seconds=seconds,
+            memory_version=version,
+            detail=detail,
+            usage=difference(context.usage, before),
+            calls=tuple(context.log.calls),
+        )
+        context.library.runs.add_step(context.run_id, step, context.usage)
+        return {**outcome.update, "step": number}
+
+    run.__name__ = name
+    return run
+
+
+def peak_memory() -> int:
+    """Most bytes of main memory that this process has held so far."""
+    info = psutil.Process().memory_info()
+    if hasattr(info, "peak_wset"):
+        return int(info.peak_wset)
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def difference(after: Usage, before: Usage) -> Usage:
+    """What was used between two moments."""
+    counts = {
+        name: getattr(after, name) - getattr(before, name)
+        for name in (
+            "prompt_tokens",
+            "completion_tokens",
+            "embedded_tokens",
+            "calls",
+            "cached_calls",
+            "cached_tokens",
+            "parse_failures",
+            "serial_depth",
+        )
+    }
+    seconds = {k: v - before.seconds.get(k, 0.0) for k, v in after.seconds.items() if v > before.seconds.get(k, 0.0)}
+    return Usage(**counts, seconds=seconds)

@@ -1,0 +1,87 @@
+"""The finisher: puts the answer together from what is stored. Calls no model, so a spent budget cannot stop it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rereader.agents.context import Outcome, ReadingState, RunContext
+from rereader.agents.ledger import in_document_order, quotes
+from rereader.memory.runs import Step
+from rereader.schema import Answer, Claim, Evidence, Match, Record
+from rereader.schema.answer import Status
+from rereader.tools.citations import supports
+
+NOT_STATED = "I found no answer to this in the text."
+
+
+def finish(state: ReadingState, context: RunContext) -> Outcome:
+    """Node: store the run's answer."""
+    steps = context.library.runs.steps(context.run_id)
+    made = assemble(state, context, steps)
+    context.library.runs.update(context.run_id, status=made.status, usage=context.usage, answer=made)
+    return Outcome({"status": made.status}, {"answer": made.answer, "evidence": len(made.evidence)})
+
+
+def assemble(state: ReadingState, context: RunContext, steps: list[Step]) -> Answer:
+    """The answer as stored: verified quotes in document order, claims that name them, the run's cost."""
+    run = context.library.runs.get(context.run_id)
+    status = _status(state)
+    drafted = next((step.detail for step in reversed(steps) if "draft" in step.detail), {})
+    evidence = in_document_order(context, quotes(state, context))
+    text = str(drafted.get("draft", ""))
+    cited = [record for record in evidence if record.id in set(drafted.get("cited", []))]
+    if status == "budget_spent" and not text and evidence:
+        text, cited = evidence[0].content, evidence[:1]
+    declined = status == "declined"
+    claims = [] if declined or not text else [_claim(text, cited, evidence)]
+    scores = _scores(steps)
+    return Answer(
+        question=state["question"],
+        answer=NOT_STATED if declined else text,
+        claims=claims,
+        evidence=[_evidence(record, text, scores, context) for record in evidence],
+        declined=declined,
+        confidence=drafted.get("confidence"),
+        status=status,
+        warnings=list(dict.fromkeys(text for step in steps for text in step.detail.get("warnings", []))),
+        graph=run.graph,
+        models=run.models,
+        run_id=context.run_id,
+        usage=context.usage,
+    )
+
+
+def _status(state: ReadingState) -> Status:
+    status = state.get("status", "answered")
+    return status if status in ("declined", "budget_spent") else "answered"  # type: ignore[return-value]
+
+
+def _claim(text: str, cited: list[Record], evidence: list[Record]) -> Claim:
+    identities = [record.id for record in evidence]
+    return Claim(text=text, start=0, end=len(text), evidence=tuple(identities.index(record.id) for record in cited))
+
+
+def _scores(steps: list[Step]) -> dict[str, float]:
+    scores: dict[str, float] = {}
+    for step in steps:
+        scores |= step.detail.get("scores", {})
+    return scores
+
+
+def _evidence(record: Record, text: str, scores: dict[str, Any], context: RunContext) -> Evidence:
+    span = record.spans[0]
+    source = context.library.documents.text_of(span)
+    document = next(d for d in context.documents if d.id == span.document_id)
+    return Evidence(
+        document=document.title,
+        document_id=document.id,
+        start=span.start,
+        end=span.end,
+        quote=source,
+        match=Match.EXACT,
+        verified=source == record.content,
+        supports=round(supports(text, source), 3) if text else None,
+        score=scores.get(record.id),
+        line=context.library.documents.line_of(document.id, span.start),
+        record=record.id,
+    )

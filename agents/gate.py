@@ -1,0 +1,123 @@
+"""The gate: which chunks does the reasoner get to read, given the question and what is known already?
+
+Recall is one FAISS search over compressed memories (fused with BM25 unless told otherwise), judged by a small scorer in
+one batch. Chunks turned away are judged again in the next wave, when the working memory has changed. Cf. the Gate of
+LycheeMemory (arXiv 2602.08382), which scans chunk by chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rereader.agents.calls import Request
+from rereader.agents.context import Outcome, ReadingState, RunContext
+from rereader.agents.ledger import quotes
+from rereader.agents.retriever import targets_of
+from rereader.agents.searcher import ChunkKey, Target, dense_chunks, lexical_chunks
+from rereader.prompts.loader import Piece, SlotValue, load
+from rereader.schema import Record
+from rereader.tools.ranking import fuse, z_scores
+from rereader.tools.words import word_limit
+
+_MEMORY_WORDS = 120
+_KNOWN_WORDS = 60
+_YES = 0
+
+
+def gate(state: ReadingState, context: RunContext) -> Outcome:
+    """Node: let the most promising chunks in."""
+    settings = context.settings
+    targets = targets_of(context, settings.memory)
+    known = quotes(state, context)[: settings.seeds]
+    recalled = recall(context, targets, state["question"], [record.content for record in known])
+    candidates = sorted(recalled, key=lambda key: (-recalled[key], key))[: settings.candidates]
+    judged = judge(context, targets, candidates, state["question"], known)
+    scores = combine(recalled, judged, candidates, settings.gate_weight)
+    ranked = sorted(candidates, key=lambda key: (-scores[key], key))
+    accepted = ranked[: settings.accept]
+    decisions = [
+        [*key, round(recalled[key], 4), round(judged[key], 4) if key in judged else None, key in accepted]
+        for key in ranked
+    ]
+    return Outcome({"accepted": [list(key) for key in accepted]}, {"decisions": decisions})
+
+
+def recall(
+    context: RunContext, targets: Sequence[Target], question: str, known: Sequence[str]
+) -> dict[ChunkKey, float]:
+    """Score chunks by their memories: the question's score plus ``hop_weight`` times that of the best known quote."""
+    settings = context.settings
+    rankings = [_recall_one(context, targets, query) for query in (question, *known)]
+    keys = list(dict.fromkeys(key for ranking in rankings for key in ranking))
+    own = z_scores(rankings[0], keys)
+    if not known:
+        return own
+    hops = [z_scores(ranking, keys) for ranking in rankings[1:]]
+    return {key: own[key] + settings.hop_weight * max(hop[key] for hop in hops) for key in keys}
+
+
+def _recall_one(context: RunContext, targets: Sequence[Target], query: str) -> dict[ChunkKey, float]:
+    dense = dense_chunks(context, targets, context.embed.embed([query])[0])
+    if context.settings.recall == "memory":
+        return dense
+    return fuse([lexical_chunks(context, targets, query), dense], [1.0, 1.0])
+
+
+def judge(
+    context: RunContext,
+    targets: Sequence[Target],
+    candidates: Sequence[ChunkKey],
+    question: str,
+    known: Sequence[Record],
+) -> dict[ChunkKey, float]:
+    """The scorer's judgement of each candidate (higher is better); empty when the gate is ``similarity``."""
+    method = context.settings.gate
+    scorer = context.caller("scorer") if method != "similarity" else None
+    if scorer is None:
+        return {}
+    memories = [_memory(context, targets[position], chunk) for position, chunk in candidates]
+    if method == "likelihood":
+        template = load("recall")
+        requests = [Request(template, {"memory": [memory]}) for memory in memories]
+        requests.append(Request(template, {"memory": ""}))
+        values = scorer.log_likelihood(requests, [question] * len(requests))
+        return {key: float(value - values[-1]) for key, value in zip(candidates, values[:-1], strict=True)}
+    template = load("gate")
+    shared: dict[str, SlotValue] = {"question": question, "known": _known(known)}
+    requests = [Request(template, {"memory": [memory], **shared}) for memory in memories]
+    rows = scorer.choose(requests, ["A", "B"], null=Request(template, {"memory": "", **shared}))
+    return {key: float(row[_YES]) for key, row in zip(candidates, rows, strict=True)}
+
+
+def combine(
+    recalled: Mapping[ChunkKey, float],
+    judged: Mapping[ChunkKey, float],
+    candidates: Sequence[ChunkKey],
+    weight: float,
+) -> dict[ChunkKey, float]:
+    """Sum of z-scores over the candidates: recall plus ``weight`` times judgement."""
+    first = z_scores({key: recalled[key] for key in candidates}, candidates)
+    second = z_scores(judged, candidates)
+    return {key: first[key] + weight * second[key] for key in candidates}
+
+
+def _memory(context: RunContext, target: Target, chunk: int) -> Piece:
+    """What the scorer sees of a chunk: its gist, or with raw vectors the head of its text."""
+    if target.space.kind != "raw":
+        record = context.library.records.gists(target.chunking, target.space.kind, [chunk])[chunk]
+        return Piece(word_limit(record.content, _MEMORY_WORDS), record=record.id)
+    span = context.library.chunks.chunk(target.chunking, chunk).span
+    text = word_limit(context.library.documents.text_of(span), _MEMORY_WORDS)
+    return Piece(text, span=span.model_copy(update={"end": span.start + len(text)}))
+
+
+def _known(known: Sequence[Record]) -> list[Piece]:
+    if not known:
+        return []
+    pieces = [Piece("\nKnown already: ", trusted=True)]
+    left = _KNOWN_WORDS
+    for record in known:
+        text = word_limit(" ".join(record.content.split()), left)
+        left -= len(text.split())
+        pieces += [Piece(text, record=record.id), Piece(" ", trusted=True)]
+    return [*pieces, Piece("\n", trusted=True)]

@@ -1,0 +1,136 @@
+"""The gister: compresses every chunk once, whatever will be asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from rereader.agents.calls import Request
+from rereader.agents.chunker import ensure_chunks
+from rereader.agents.context import Outcome, ReadingState, RunContext
+from rereader.memory.chunks import Chunking
+from rereader.models.base import Sampling
+from rereader.prompts.loader import Piece, load
+from rereader.schema import Chunk, Record, RecordKind, Span
+from rereader.tools.extract import central_sentences, document_frequencies
+from rereader.tools.sentences import sentence_spans
+from rereader.tools.words import count_words
+
+AUTO_LIMIT = 200_000
+"""Above so many tokens a CPU extracts gists instead of writing them."""
+_EXTRACT_BATCH = 64
+_MODEL_BATCH = 16
+_GIST_TOKENS = 80
+
+
+def gist(state: ReadingState, context: RunContext) -> Outcome:
+    """Node: make sure that every chunk of the run's documents has a gist."""
+    methods = {}
+    for document in context.documents:
+        chunking = ensure_chunks(context, document)
+        methods[document.id[:12]] = ensure_gists(context, chunking)
+    return Outcome(detail={"gist": methods})
+
+
+def gist_method(context: RunContext, chunking: Chunking) -> str:
+    """How this document's gists are made: named by the settings, or chosen by its length and the gister's device."""
+    wanted: str = context.settings.gist
+    if wanted != "auto":
+        return wanted
+    gister = context.models.gister
+    if gister is None or (gister.device == "cpu" and chunking.tokens > AUTO_LIMIT):
+        return "extract"
+    return "model"
+
+
+def gist_key(context: RunContext, method: str) -> str:
+    """What identifies a set of gists: the method and all that decides its result."""
+    if method == "extract":
+        return f"extract:{context.settings.extract}:{context.settings.gist_share:g}"
+    template = load("gist")
+    return f"model:{context.need('gister').model.fingerprint[:16]}:{template.sha256[:16]}:{_GIST_TOKENS}"
+
+
+def ensure_gists(context: RunContext, chunking: Chunking) -> str:
+    """Gists of all chunks, the missing ones made now in batches that are stored one by one; returns their key."""
+    method = gist_method(context, chunking)
+    key = gist_key(context, method)
+    if context.library.records.gist_count(chunking, key) < chunking.chunks:
+        with context.library.adding(chunking.document_id):
+            if method == "extract":
+                _extract_all(context, chunking, key)
+            else:
+                _write_all(context, chunking, key)
+    return key
+
+
+def _extract_all(context: RunContext, chunking: Chunking, key: str) -> None:
+    started = time.monotonic()
+    done = context.library.records.gist_count(chunking, key)
+    text = context.library.documents.text(chunking.document_id)
+    chunks = context.library.chunks.range(chunking)
+    frequency, total = document_frequencies(text[c.span.start : c.span.end] for c in chunks)
+    tokens = 0
+    for first in range(done, len(chunks), _EXTRACT_BATCH):
+        context.check_cancelled()
+        batch = chunks[first : first + _EXTRACT_BATCH]
+        records = [_extract(context, chunk, text, frequency, total, key) for chunk in batch]
+        context.library.records.add_gists(chunking, key, records)
+        tokens += sum(chunk.token_count for chunk in batch)
+        context.progress("gist", started, first + len(batch), len(chunks), tokens)
+
+
+def _extract(
+    context: RunContext, chunk: Chunk, text: str, frequency: Mapping[str, int], total: int, key: str
+) -> tuple[int, Record]:
+    body = text[chunk.span.start : chunk.span.end]
+    sentences = sentence_spans(body)
+    kept = central_sentences(
+        body,
+        sentences,
+        budget_words=max(1, round(count_words(body) * context.settings.gist_share)),
+        method=context.settings.extract,
+        document_frequency=frequency,
+        total=total,
+    )
+    spans = [_span(chunk, *sentences[i]) for i in kept]
+    content = " ".join(text[span.start : span.end].strip() for span in spans)
+    return chunk.ordinal, _record(chunk, content, spans, key, "extract")
+
+
+def _write_all(context: RunContext, chunking: Chunking, key: str) -> None:
+    gister = context.need("gister")
+    started = time.monotonic()
+    done = context.library.records.gist_count(chunking, key)
+    tokens = 0
+    for first in range(done, chunking.chunks, _MODEL_BATCH):
+        context.check_cancelled()
+        batch = context.library.chunks.range(chunking, first, first + _MODEL_BATCH)
+        pieces = [Piece(context.library.documents.text_of(chunk.span), span=chunk.span) for chunk in batch]
+        requests = [Request(load("gist"), {"passage": [piece]}) for piece in pieces]
+        replies = gister.generate(requests, Sampling(max_new_tokens=_GIST_TOKENS, seed=context.settings.seed))
+        records = [
+            (chunk.ordinal, _record(chunk, reply.text.strip(), [chunk.span], key, gister.model.name))
+            for chunk, reply in zip(batch, replies, strict=True)
+        ]
+        context.library.records.add_gists(chunking, key, records)
+        tokens += sum(reply.prompt_tokens + reply.completion_tokens for reply in replies)
+        context.progress("gist", started, first + len(batch), chunking.chunks, tokens)
+
+
+def _record(chunk: Chunk, content: str, spans: Sequence[Span], key: str, model: str) -> Record:
+    return Record.create(
+        run_id=chunk.span.document_id,
+        kind=RecordKind.GIST,
+        content=content,
+        agent="gister",
+        spans=spans,
+        ordinal=chunk.ordinal,
+        prompt_hash=key,
+        model=model,
+    )
+
+
+def _span(chunk: Chunk, start: int, end: int) -> Span:
+    offset = chunk.span.start
+    return Span(document_id=chunk.span.document_id, start=offset + start, end=offset + end)

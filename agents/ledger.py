@@ -1,0 +1,79 @@
+"""Writing quotes to the working memory and reading them back as numbered evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rereader.agents.context import ReadingState, RunContext
+from rereader.agents.searcher import Scored
+from rereader.prompts.loader import Piece
+from rereader.schema import Record, RecordKind, Span
+from rereader.tools.words import count_words
+
+
+def quotes(state: ReadingState, context: RunContext) -> list[Record]:
+    """Quotes in the working memory, in the order they were found."""
+    return [entry.record for entry in context.memory.read(state.get("memory_version", 0), "quote")]
+
+
+def in_document_order(context: RunContext, records: Sequence[Record]) -> list[Record]:
+    """Quotes as they stand in the documents: later statements after earlier ones."""
+    position = {document.id: i for i, document in enumerate(context.documents)}
+    return sorted(records, key=lambda r: (position[r.spans[0].document_id], r.spans[0].start))
+
+
+def words_held(records: Sequence[Record]) -> int:
+    """Words of all quotes together."""
+    return sum(count_words(record.content) for record in records)
+
+
+def select(context: RunContext, ranked: Sequence[Scored], words: int) -> list[tuple[Scored, str]]:
+    """The best passages that fit ``words`` words together, whole, each with its text; a too long one is passed over."""
+    chosen: list[tuple[Scored, str]] = []
+    left = words
+    for scored in ranked:
+        if left < 4:
+            break
+        text = context.library.documents.text_of(scored.passage.span)
+        size = count_words(text)
+        if 0 < size <= left:
+            chosen.append((scored, text))
+            left -= size
+    return chosen
+
+
+def quote(context: RunContext, scored: Scored, text: str, agent: str, ordinal: int) -> Record:
+    """A passage as a quote record: the source slice without the white space around it."""
+    start = scored.passage.span.start + len(text) - len(text.lstrip())
+    body = text.strip()
+    span = Span(document_id=scored.passage.span.document_id, start=start, end=start + len(body))
+    return Record.create(
+        run_id=context.run_id,
+        kind=RecordKind.QUOTE,
+        content=body,
+        agent=agent,
+        spans=[span],
+        step=context.step,
+        ordinal=ordinal,
+    )
+
+
+def add_quotes(
+    state: ReadingState, context: RunContext, chosen: Sequence[tuple[Scored, str]], agent: str
+) -> tuple[int, dict[str, Any]]:
+    """Write passages as quotes; returns the new memory version and ``{record id: score}``."""
+    records = [quote(context, scored, text, agent, i) for i, (scored, text) in enumerate(chosen)]
+    scores = {record.id: round(scored.score, 4) for record, (scored, _) in zip(records, chosen, strict=True)}
+    version = context.memory.write(state.get("memory_version", 0), [("quote", record) for record in records])
+    return version, scores
+
+
+def numbered(records: Sequence[Record]) -> list[Piece]:
+    """Quotes as numbered lines of a prompt: numbers are ours, the text is the document's."""
+    pieces: list[Piece] = []
+    for number, record in enumerate(records, 1):
+        pieces.append(Piece(f"[{number}] ", trusted=True))
+        pieces.append(Piece(record.content, span=record.spans[0], record=record.id))
+        pieces.append(Piece("\n", trusted=True))
+    return pieces

@@ -1,0 +1,1 @@
+"""Reading graphs, one file each. Importing a graph file registers it."""

@@ -1,0 +1,82 @@
+"""Chunks are compressed once; a gate recalls them from the question and the working memory; a reasoner quotes them.
+
+After LycheeMemory (arXiv 2602.08382): question-independent memories, a gate on (memory, question, working memory), a
+reasoner that rewrites the working memory for accepted chunks only. Analogue, since it departs from the paper: memories
+are text in a FAISS index, not keys and values; all chunks are gated at once instead of one after the other, and again
+in the next wave when the working memory has changed; accepted chunks are re-read raw; the working memory is a ledger of
+quotes. The published order comes as settings of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rereader.agents.answerer import answer
+from rereader.agents.chunker import chunk
+from rereader.agents.context import ReadingState
+from rereader.agents.gate import gate
+from rereader.agents.gister import gist
+from rereader.agents.indexer import index
+from rereader.agents.reasoner import reason
+from rereader.agents.settings import GistMethod, ReadingSettings
+from rereader.graphs.registry import reading_graph
+from rereader.graphs.routing import Graph, connect, new_graph
+
+
+@dataclass(frozen=True)
+class CompressedMemorySettings(ReadingSettings):
+    """Settings of ``compressed-memory``.
+
+    Args:
+        gist: How chunks are compressed; ``auto`` extracts on a CPU above 200 thousand tokens and writes otherwise.
+        gist_share: Share of a chunk's words that an extracted gist keeps.
+        extract: Which sentences an extracted gist keeps.
+        memory: What the FAISS index holds: gists, or raw passages (a control).
+        recall: ``fused`` adds BM25 to the FAISS search; ``memory`` is FAISS alone.
+        candidates: Chunks judged by the scorer per wave.
+        gate: How the scorer judges: a yes/no choice, the question's likelihood, or not at all.
+        gate_weight: Weight of its z-score beside that of the recall.
+        accept: Chunks let in per wave.
+        waves: Most rounds of gating and reading.
+        first_share: Share of the evidence words that a wave before the last may fill.
+        seeds: Quotes of the working memory that the next wave searches with.
+        hop_weight: Weight of those beside the question.
+        reasoner: ``score`` quotes by fused score; ``model`` lets the reader move the ones that help to the front.
+    """
+
+    gist: GistMethod = "auto"
+    gist_share: float = 0.25
+    extract: Literal["central", "coverage", "informative"] = "informative"
+    memory: Literal["gist", "raw"] = "gist"
+    recall: Literal["fused", "memory"] = "fused"
+    candidates: int = 24
+    gate: Literal["choose", "likelihood", "similarity"] = "choose"
+    gate_weight: float = 0.25
+    accept: int = 8
+    waves: int = 2
+    first_share: float = 0.5
+    seeds: int = 3
+    hop_weight: float = 0.5
+    reasoner: Literal["score", "model"] = "score"
+
+
+@reading_graph(
+    "compressed-memory", system="LycheeMemory 2602.08382", honesty="analogue", settings=CompressedMemorySettings
+)
+def build(settings: CompressedMemorySettings) -> Graph:
+    """Build chunk -> gist -> index -> (gate -> reason) in waves -> answer."""
+
+    def next_wave(state: ReadingState) -> str:
+        return "gate" if state["fresh"] and state["wave"] < settings.waves else "answer"
+
+    graph = new_graph(
+        [("chunk", chunk), ("gist", gist), ("index", index), ("gate", gate), ("reason", reason), ("answer", answer)]
+    )
+    connect(graph, "chunk", "gist")
+    connect(graph, "gist", "index")
+    connect(graph, "index", "gate")
+    connect(graph, "gate", "reason")
+    connect(graph, "reason", "gate", "answer", choose=next_wave)
+    connect(graph, "answer", "finish")
+    return graph

@@ -1,0 +1,1 @@
+"""The library: documents, chunks, records, vectors, full text, runs and the call cache of one workspace."""

@@ -1,0 +1,108 @@
+"""Documents and their text, kept in blocks so that a slice never loads the whole."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+
+from rereader.memory.database import Database
+from rereader.schema import Document, InputError, Span
+
+BLOCK = 1 << 16
+"""Characters per stored block."""
+
+
+def document_id(text: str, loader: str) -> str:
+    """Identity of a text as a loader read it: sha256 of both."""
+    digest = hashlib.sha256(loader.encode())
+    digest.update(b"\0")
+    for start in range(0, len(text), BLOCK):
+        digest.update(text[start : start + BLOCK].encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+class DocumentStore:
+    """Adds, reads and removes documents."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, text: str, *, title: str, source: str, loader: str) -> Document:
+        """Store a text; the same text read by the same loader is one document.
+
+        Raises:
+            InputError: If the text is empty or white space only.
+        """
+        if not text.strip():
+            raise InputError(f"{source} holds no text.", "Name a file with readable text.")
+        document = Document(id=document_id(text, loader), title=title, source=source, length=len(text), loader=loader)
+        blocks = ((document.id, start, text[start : start + BLOCK]) for start in range(0, len(text), BLOCK))
+        with self._database.transaction():
+            added = self._database.execute(
+                "INSERT OR IGNORE INTO documents VALUES (?, ?, ?, ?, ?, ?)",
+                (document.id, title, source, len(text), loader, time.time()),
+            )
+            if added:
+                self._database.execute_many("INSERT INTO text_blocks VALUES (?, ?, ?)", blocks)
+                self._database.execute("DELETE FROM tombstones WHERE id = ?", (document.id,))
+        return self.get(document.id)
+
+    def get(self, identity: str) -> Document:
+        """The document with this id, or with this unique prefix of an id, or with this title.
+
+        Raises:
+            InputError: If there is none, or several.
+        """
+        rows = self._database.rows(
+            "SELECT id, title, source, length, loader FROM documents "
+            "WHERE id = ?1 OR (length(?1) >= 6 AND substr(id, 1, length(?1)) = ?1) OR title = ?1",
+            (identity,),
+        )
+        if len(rows) != 1:
+            found = "no document" if not rows else f"{len(rows)} documents"
+            raise InputError(f"There is {found} {identity!r} in the workspace.", "See 'rereader documents'.")
+        return Document(**dict(rows[0]))
+
+    def all(self) -> list[Document]:
+        """Every document, oldest first."""
+        rows = self._database.rows("SELECT id, title, source, length, loader FROM documents ORDER BY added_at, id")
+        return [Document(**dict(row)) for row in rows]
+
+    def newest_from(self, source: str) -> Document | None:
+        """The version of a file that was added last."""
+        row = self._database.row(
+            "SELECT id, title, source, length, loader FROM documents WHERE source = ? ORDER BY added_at DESC",
+            (source,),
+        )
+        return Document(**dict(row)) if row else None
+
+    def slice(self, identity: str, start: int, end: int) -> str:
+        """Characters ``[start, end)`` of a document's text."""
+        first = start // BLOCK * BLOCK
+        rows = self._database.rows(
+            "SELECT text FROM text_blocks WHERE document_id = ? AND start >= ? AND start < ? ORDER BY start",
+            (identity, first, max(end, start + 1)),
+        )
+        return "".join(row[0] for row in rows)[start - first : end - first]
+
+    def text_of(self, span: Span) -> str:
+        """The characters of a span."""
+        return self.slice(span.document_id, span.start, span.end)
+
+    def text(self, identity: str) -> str:
+        """The whole text of a document."""
+        return "".join(self.blocks(identity))
+
+    def blocks(self, identity: str) -> Iterator[str]:
+        """The text of a document, block by block."""
+        start = 0
+        while row := self._database.row(
+            "SELECT text FROM text_blocks WHERE document_id = ? AND start = ?", (identity, start)
+        ):
+            yield row[0]
+            start += BLOCK
+
+    def line_of(self, identity: str, offset: int) -> int:
+        """One-based number of the line that holds a character."""
+        return self.slice(identity, 0, offset).count("\n") + 1

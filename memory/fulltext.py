@@ -1,0 +1,54 @@
+"""BM25 over passages, by SQLite's FTS5 (Porter stems, accents folded).
+
+Every chunking has a table of its own, so that word frequencies are those of one document and removing a document drops
+its words with the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rereader.memory.database import Database
+
+
+class FullText:
+    """Ranks passages by BM25 as FTS5 computes it (k1 = 1.2, b = 0.75)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, chunking: int) -> None:
+        """Make the empty index of a chunking."""
+        self._database.execute(
+            f"CREATE VIRTUAL TABLE fulltext_{chunking:d} USING fts5("
+            "text, content='', tokenize=\"porter unicode61 remove_diacritics 2\")"
+        )
+
+    def add(self, chunking: int, passages: Sequence[tuple[int, str]]) -> None:
+        """Index passages given as ``(passage id, text)``."""
+        self._database.execute_many(f"INSERT INTO fulltext_{chunking:d} (rowid, text) VALUES (?, ?)", passages)
+
+    def drop(self, chunking: int) -> None:
+        """Remove the index of a chunking."""
+        self._database.execute(f"DROP TABLE IF EXISTS fulltext_{chunking:d}")
+
+    def search(self, chunking: int, words: Sequence[str], limit: int) -> list[tuple[int, float]]:
+        """Best passages as ``(passage id, score)``, higher is better; any of the words may match."""
+        query = " OR ".join(sorted({f'"{word.replace(chr(34), "")}"' for word in words if word.strip()}))
+        if not query:
+            return []
+        table = f"fulltext_{chunking:d}"
+        rows = self._database.rows(
+            f"SELECT rowid, -bm25({table}) AS score FROM {table} WHERE {table} MATCH ? "
+            "ORDER BY score DESC, rowid LIMIT ?",
+            (query, limit),
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def frequency(self, chunking: int, word: str) -> tuple[int, int]:
+        """How many passages hold a word (any form with its stem), and how many passages there are."""
+        table = f"fulltext_{chunking:d}"
+        query = f'"{word.replace(chr(34), "")}"'
+        held = self._database.row(f"SELECT COUNT(*) FROM {table} WHERE {table} MATCH ?", (query,))
+        total = self._database.row("SELECT COUNT(*) FROM passages WHERE chunking = ?", (chunking,))
+        return (held[0] if held else 0), (total[0] if total else 0)

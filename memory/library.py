@@ -1,0 +1,110 @@
+"""A workspace: everything Rereader keeps, in one folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock
+
+from rereader.memory.calls import CallCache
+from rereader.memory.chunks import ChunkStore
+from rereader.memory.database import Database, translated
+from rereader.memory.documents import DocumentStore
+from rereader.memory.fulltext import FullText
+from rereader.memory.records import RecordStore
+from rereader.memory.runs import RunStore
+from rereader.memory.vectors import VectorStore
+from rereader.memory.working import WorkingMemory
+
+_DIRECTORY_MODE = 0o700
+
+
+class Library:
+    """The stores of one workspace.
+
+    Args:
+        workspace: The folder; made (readable by its owner only) if it is not there.
+
+    Raises:
+        StoreError: If the folder cannot be written or was written by a newer version.
+    """
+
+    def __init__(self, workspace: Path) -> None:
+        self.workspace = Path(workspace)
+        with translated(self.workspace / "library.db"):
+            for folder in (self.workspace, self.workspace / "index", self.workspace / "runs"):
+                folder.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        self.database = Database(self.workspace / "library.db")
+        self.documents = DocumentStore(self.database)
+        self.chunks = ChunkStore(self.database)
+        self.fulltext = FullText(self.database)
+        self.vectors = VectorStore(self.database, self.workspace / "index")
+        self.records = RecordStore(self.database)
+        self.calls = CallCache(self.database)
+        self.runs = RunStore(self.database)
+
+    def working_memory(self, run_id: str) -> WorkingMemory:
+        """The ledger of a run."""
+        return WorkingMemory(self.database, self.records, run_id)
+
+    def checkpoint_path(self, run_id: str) -> Path:
+        """Where LangGraph's checkpoints of a run lie."""
+        return self.workspace / "runs" / f"{run_id}.sqlite"
+
+    @contextmanager
+    def adding(self, document_id: str) -> Iterator[None]:
+        """Let one process at a time compress a document; a second one waits and then finds the work done."""
+        path = self.workspace / "index" / f"{document_id[:32]}.lock"
+        with translated(path), FileLock(path):
+            yield
+
+    def remove(self, document_id: str) -> int:
+        """Delete a document and all that was derived from it: chunks, memories, runs, cached calls, files.
+
+        Only a tombstone with the ids stays. Returns the number of runs removed along.
+        """
+        document = self.documents.get(document_id)
+        database = self.database
+        with database.transaction():
+            chunkings = database.rows("SELECT id FROM chunkings WHERE document_id = ?", (document.id,))
+            spaces = database.rows(
+                "SELECT spaces.id FROM spaces JOIN chunkings ON chunkings.id = chunking WHERE document_id = ?",
+                (document.id,),
+            )
+            runs = database.rows("SELECT run_id FROM run_documents WHERE document_id = ?", (document.id,))
+            for chunking in chunkings:
+                self.fulltext.drop(chunking["id"])
+            for owner in (document.id, *(run["run_id"] for run in runs)):
+                database.execute(
+                    "DELETE FROM gists WHERE record_id IN (SELECT id FROM records WHERE run_id = ?)", (owner,)
+                )
+                database.execute("DELETE FROM records WHERE run_id = ?", (owner,))
+                database.execute("DELETE FROM runs WHERE id = ?", (owner,))
+                database.execute("INSERT OR REPLACE INTO tombstones VALUES (?, 'removed', ?)", (owner, time.time()))
+            database.execute(
+                "DELETE FROM calls WHERE key IN (SELECT key FROM call_documents WHERE document_id = ?)",
+                (document.id,),
+            )
+            database.execute("DELETE FROM documents WHERE id = ?", (document.id,))
+        self.vectors.drop_files([space["id"] for space in spaces])
+        for run in runs:
+            path = self.checkpoint_path(run["run_id"])
+            for leftover in path.parent.glob(f"{path.name}*"):
+                leftover.unlink()
+        (self.workspace / "index" / f"{document.id[:32]}.lock").unlink(missing_ok=True)
+        database.vacuum()
+        return len(runs)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

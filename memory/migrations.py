@@ -1,0 +1,75 @@
+"""The schema of ``library.db``, one tuple of statements per version. Released entries never change."""
+
+from __future__ import annotations
+
+_V1 = (
+    """CREATE TABLE documents (
+        id TEXT PRIMARY KEY, title TEXT NOT NULL, source TEXT NOT NULL, length INTEGER NOT NULL,
+        loader TEXT NOT NULL, added_at REAL NOT NULL)""",
+    """CREATE TABLE text_blocks (
+        document_id TEXT NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
+        start INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (document_id, start)) WITHOUT ROWID""",
+    """CREATE TABLE tombstones (id TEXT PRIMARY KEY, what TEXT NOT NULL, removed_at REAL NOT NULL)""",
+    """CREATE TABLE chunkings (
+        id INTEGER PRIMARY KEY, document_id TEXT NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
+        settings TEXT NOT NULL, chunks INTEGER NOT NULL, tokens INTEGER NOT NULL, UNIQUE (document_id, settings))""",
+    """CREATE TABLE chunks (
+        chunking INTEGER NOT NULL REFERENCES chunkings(id) ON DELETE CASCADE, ordinal INTEGER NOT NULL,
+        id TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, tokens INTEGER NOT NULL,
+        PRIMARY KEY (chunking, ordinal)) WITHOUT ROWID""",
+    """CREATE TABLE passages (
+        id INTEGER PRIMARY KEY, chunking INTEGER NOT NULL REFERENCES chunkings(id) ON DELETE CASCADE,
+        chunk INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL)""",
+    "CREATE INDEX passages_by_chunk ON passages (chunking, chunk)",
+    """CREATE TABLE spaces (
+        id INTEGER PRIMARY KEY, chunking INTEGER NOT NULL REFERENCES chunkings(id) ON DELETE CASCADE,
+        kind TEXT NOT NULL, embedder TEXT NOT NULL, complete INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (chunking, kind, embedder))""",
+    """CREATE TABLE vectors (
+        space INTEGER NOT NULL REFERENCES spaces(id) ON DELETE CASCADE, ordinal INTEGER NOT NULL,
+        chunk INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, vector BLOB NOT NULL,
+        PRIMARY KEY (space, ordinal)) WITHOUT ROWID""",
+    """CREATE TABLE records (
+        id TEXT PRIMARY KEY, run_id TEXT NOT NULL, kind TEXT NOT NULL, content TEXT NOT NULL, parents TEXT NOT NULL,
+        step INTEGER NOT NULL, ordinal INTEGER NOT NULL, agent TEXT NOT NULL, prompt_hash TEXT NOT NULL,
+        model TEXT NOT NULL)""",
+    "CREATE INDEX records_by_run ON records (run_id, step, ordinal)",
+    """CREATE TABLE record_spans (
+        record_id TEXT NOT NULL REFERENCES records(id) ON DELETE CASCADE, position INTEGER NOT NULL,
+        document_id TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
+        PRIMARY KEY (record_id, position)) WITHOUT ROWID""",
+    "CREATE INDEX record_spans_by_document ON record_spans (document_id, start)",
+    """CREATE TABLE gists (
+        chunking INTEGER NOT NULL REFERENCES chunkings(id) ON DELETE CASCADE, method TEXT NOT NULL,
+        chunk INTEGER NOT NULL, record_id TEXT NOT NULL REFERENCES records(id) ON DELETE CASCADE,
+        PRIMARY KEY (chunking, method, chunk)) WITHOUT ROWID""",
+    """CREATE TABLE runs (
+        id TEXT PRIMARY KEY, parent TEXT, question TEXT NOT NULL, graph TEXT NOT NULL, settings TEXT NOT NULL,
+        models TEXT NOT NULL, budget TEXT NOT NULL, status TEXT NOT NULL, created_at REAL NOT NULL,
+        updated_at REAL NOT NULL, usage TEXT NOT NULL, answer TEXT)""",
+    """CREATE TABLE run_documents (
+        run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, position INTEGER NOT NULL,
+        document_id TEXT NOT NULL, PRIMARY KEY (run_id, position)) WITHOUT ROWID""",
+    """CREATE TABLE steps (
+        run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, step INTEGER NOT NULL, node TEXT NOT NULL,
+        started_at REAL NOT NULL, seconds REAL NOT NULL, memory_version INTEGER NOT NULL, detail TEXT NOT NULL,
+        usage TEXT NOT NULL, PRIMARY KEY (run_id, step)) WITHOUT ROWID""",
+    """CREATE TABLE step_calls (
+        run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, step INTEGER NOT NULL, ordinal INTEGER NOT NULL,
+        role TEXT NOT NULL, method TEXT NOT NULL, template TEXT NOT NULL, slots TEXT NOT NULL,
+        prompt_sha256 TEXT NOT NULL, reply TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL, cached INTEGER NOT NULL,
+        PRIMARY KEY (run_id, step, ordinal)) WITHOUT ROWID""",
+    """CREATE TABLE working_memory (
+        run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, version INTEGER NOT NULL, ordinal INTEGER NOT NULL,
+        change TEXT NOT NULL, slot TEXT NOT NULL, record_id TEXT NOT NULL,
+        PRIMARY KEY (run_id, version, ordinal)) WITHOUT ROWID""",
+    """CREATE TABLE calls (
+        key TEXT PRIMARY KEY, method TEXT NOT NULL, reply BLOB NOT NULL, created_at REAL NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE call_documents (
+        key TEXT NOT NULL REFERENCES calls(key) ON DELETE CASCADE, document_id TEXT NOT NULL,
+        PRIMARY KEY (key, document_id)) WITHOUT ROWID""",
+    "CREATE INDEX call_documents_by_document ON call_documents (document_id)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)

@@ -1,0 +1,233 @@
+"""Runs, their steps and the model calls of each step: the only source for show, diff and blame."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from sqlite3 import Row
+from typing import Any
+
+from rereader.memory.database import Database
+from rereader.schema import Answer, Budget, InputError, Usage
+
+
+@dataclass(frozen=True)
+class Run:
+    """One question put to some documents through one graph."""
+
+    id: str
+    question: str
+    graph: str
+    settings: dict[str, Any]
+    models: dict[str, str]
+    budget: Budget
+    status: str
+    created_at: float
+    updated_at: float
+    usage: Usage
+    document_ids: tuple[str, ...]
+    answer: Answer | None
+    parent: str | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """One model call of a step; ``slots`` names what filled the template, ``prompt_sha256`` proves a re-rendering."""
+
+    role: str
+    method: str
+    template: str
+    slots: dict[str, Any]
+    prompt_sha256: str
+    reply: str
+    prompt_tokens: int
+    completion_tokens: int
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node's work: what it decided (``detail``), what it cost, the working memory's version after it."""
+
+    number: int
+    node: str
+    started_at: float
+    seconds: float
+    memory_version: int
+    detail: dict[str, Any]
+    usage: Usage
+    calls: tuple[Call, ...] = ()
+
+
+class RunStore:
+    """Creates, updates and reads runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
+        self,
+        run_id: str,
+        *,
+        question: str,
+        graph: str,
+        settings: Mapping[str, Any],
+        models: Mapping[str, str],
+        budget: Budget,
+        document_ids: Sequence[str],
+        parent: str | None = None,
+    ) -> Run:
+        """Register a run as running."""
+        now = time.time()
+        row = (
+            run_id,
+            parent,
+            question,
+            graph,
+            json.dumps(dict(settings), sort_keys=True),
+            json.dumps(dict(models)),
+            budget.model_dump_json(),
+            "running",
+            now,
+            now,
+            Usage().model_dump_json(),
+            None,
+        )
+        with self._database.transaction():
+            self._database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._database.execute_many(
+                "INSERT INTO run_documents VALUES (?, ?, ?)",
+                [(run_id, i, document) for i, document in enumerate(document_ids)],
+            )
+        return self.get(run_id)
+
+    def update(self, run_id: str, *, status: str, usage: Usage, answer: Answer | None = None) -> None:
+        """Note how far a run has come."""
+        self._database.execute(
+            "UPDATE runs SET status = ?, usage = ?, answer = COALESCE(?, answer), updated_at = ? WHERE id = ?",
+            (
+                status,
+                usage.model_dump_json(),
+                answer.model_dump_json() if answer else None,
+                time.time(),
+                run_id,
+            ),
+        )
+
+    def add_step(self, run_id: str, step: Step, usage: Usage) -> None:
+        """Store a finished step with its calls, and the run's usage up to it, in one transaction."""
+        with self._database.transaction():
+            self._database.execute(
+                "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    run_id,
+                    step.number,
+                    step.node,
+                    step.started_at,
+                    step.seconds,
+                    step.memory_version,
+                    json.dumps(step.detail),
+                    step.usage.model_dump_json(),
+                ),
+            )
+            self._database.execute("DELETE FROM step_calls WHERE run_id = ? AND step = ?", (run_id, step.number))
+            self._database.execute_many(
+                "INSERT INTO step_calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        run_id,
+                        step.number,
+                        i,
+                        call.role,
+                        call.method,
+                        call.template,
+                        json.dumps(call.slots),
+                        call.prompt_sha256,
+                        call.reply,
+                        call.prompt_tokens,
+                        call.completion_tokens,
+                        int(call.cached),
+                    )
+                    for i, call in enumerate(step.calls)
+                ],
+            )
+            self._database.execute(
+                "UPDATE runs SET usage = ?, updated_at = ? WHERE id = ?",
+                (usage.model_dump_json(), time.time(), run_id),
+            )
+
+    def get(self, run_id: str) -> Run:
+        """The run with this id or unique prefix of an id.
+
+        Raises:
+            InputError: If there is none, or several.
+        """
+        rows = self._database.rows(
+            "SELECT * FROM runs WHERE id = ?1 OR (length(?1) >= 4 AND substr(id, 1, length(?1)) = ?1)",
+            (run_id,),
+        )
+        if len(rows) != 1:
+            found = "no run" if not rows else f"{len(rows)} runs"
+            raise InputError(f"There is {found} {run_id!r} in the workspace.", "See 'rereader runs list'.")
+        return self._run(rows[0])
+
+    def all(self) -> list[Run]:
+        """Every run, newest first."""
+        return [self._run(row) for row in self._database.rows("SELECT * FROM runs ORDER BY created_at DESC")]
+
+    def steps(self, run_id: str) -> list[Step]:
+        """All steps of a run in order, with their calls."""
+        calls: dict[int, list[Call]] = {}
+        for row in self._database.rows("SELECT * FROM step_calls WHERE run_id = ? ORDER BY step, ordinal", (run_id,)):
+            calls.setdefault(row["step"], []).append(_call(row))
+        rows = self._database.rows("SELECT * FROM steps WHERE run_id = ? ORDER BY step", (run_id,))
+        return [_step(row, calls.get(row["step"], [])) for row in rows]
+
+    def _run(self, row: Row) -> Run:
+        documents = self._database.rows(
+            "SELECT document_id FROM run_documents WHERE run_id = ? ORDER BY position", (row["id"],)
+        )
+        return Run(
+            id=row["id"],
+            question=row["question"],
+            graph=row["graph"],
+            settings=json.loads(row["settings"]),
+            models=json.loads(row["models"]),
+            budget=Budget.model_validate_json(row["budget"]),
+            status=row["status"],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            usage=Usage.model_validate_json(row["usage"]),
+            document_ids=tuple(document["document_id"] for document in documents),
+            answer=Answer.model_validate_json(row["answer"]) if row["answer"] else None,
+            parent=row["parent"],
+        )
+
+
+def _call(row: Row) -> Call:
+    return Call(
+        role=row["role"],
+        method=row["method"],
+        template=row["template"],
+        slots=json.loads(row["slots"]),
+        prompt_sha256=row["prompt_sha256"],
+        reply=row["reply"],
+        prompt_tokens=row["prompt_tokens"],
+        completion_tokens=row["completion_tokens"],
+        cached=bool(row["cached"]),
+    )
+
+
+def _step(row: Row, calls: Sequence[Call]) -> Step:
+    return Step(
+        number=row["step"],
+        node=row["node"],
+        started_at=row["started_at"],
+        seconds=row["seconds"],
+        memory_version=row["memory_version"],
+        detail=json.loads(row["detail"]),
+        usage=Usage.model_validate_json(row["usage"]),
+        calls=tuple(calls),
+    )

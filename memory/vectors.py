@@ -1,0 +1,214 @@
+"""Vectors of a document's memories and passages: rows in the library, searched through a FAISS file beside it.
+
+The table is the truth. The FAISS file is written beside, synced and renamed, and rebuilt from the table when it is
+missing, damaged or out of step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rereader.memory.chunks import Chunking
+from rereader.memory.database import Database, translated
+
+FLAT_LIMIT = 100_000
+"""Up to so many vectors are searched exhaustively; above, through an HNSW graph."""
+_HNSW_LINKS = 32
+_HNSW_BUILD = 200
+_HNSW_SEARCH = 256
+_READ_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Space:
+    """The vectors of one kind (raw, gist-extract, gist-model) that one embedder made for one chunking."""
+
+    id: int
+    chunking: Chunking
+    kind: str
+    embedder: str
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one vector stands for: characters ``[start, end)`` of the document or, for written gists, of the gist."""
+
+    chunk: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A unit found, with its cosine similarity."""
+
+    unit: Unit
+    ordinal: int
+    score: float
+
+
+class VectorStore:
+    """Spaces of vectors and their FAISS files."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._folder = folder
+        self._open: dict[int, Any] = {}
+
+    def space(self, chunking: Chunking, kind: str, embedder: str) -> Space:
+        """The space of this kind and embedder, made if it is not there yet."""
+        self._database.execute(
+            "INSERT OR IGNORE INTO spaces (chunking, kind, embedder) VALUES (?, ?, ?)",
+            (chunking.id, kind, embedder),
+        )
+        row = self._database.row(
+            "SELECT id, complete FROM spaces WHERE chunking = ? AND kind = ? AND embedder = ?",
+            (chunking.id, kind, embedder),
+        )
+        assert row is not None
+        return Space(row["id"], chunking, kind, embedder, bool(row["complete"]))
+
+    def count(self, space: Space) -> int:
+        """Vectors stored so far."""
+        row = self._database.row("SELECT COUNT(*) FROM vectors WHERE space = ?", (space.id,))
+        return int(row[0]) if row else 0
+
+    def add(self, space: Space, first: int, units: Sequence[Unit], vectors: NDArray[np.float32]) -> None:
+        """Store a finished batch at ordinals ``first``, ``first + 1``, ...; vectors are float32 ``[n, d]``."""
+        self._database.execute_many(
+            "INSERT OR IGNORE INTO vectors VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (space.id, first + i, unit.chunk, unit.start, unit.end, vectors[i].astype("<f4").tobytes())
+                for i, unit in enumerate(units)
+            ],
+        )
+
+    def finish(self, space: Space) -> Space:
+        """Mark a space complete and write its FAISS file."""
+        self._database.execute("UPDATE spaces SET complete = 1 WHERE id = ?", (space.id,))
+        self._build(space)
+        return Space(space.id, space.chunking, space.kind, space.embedder, True)
+
+    def search(self, space: Space, queries: NDArray[np.float32], limit: int) -> list[list[Hit]]:
+        """The ``limit`` nearest units of each query (float32 ``[n, d]``, unit length), best first."""
+        index = self._index(space)
+        if index.ntotal == 0:
+            return [[] for _ in queries]
+        scores, ordinals = index.search(np.ascontiguousarray(queries), min(limit, index.ntotal))
+        units = self._units(space, {int(o) for o in ordinals.ravel() if o >= 0})
+        return [
+            [Hit(units[int(o)], int(o), float(s)) for s, o in zip(row_scores, row_ordinals, strict=True) if o >= 0]
+            for row_scores, row_ordinals in zip(scores, ordinals, strict=True)
+        ]
+
+    def of_chunks(self, space: Space, chunks: Sequence[int]) -> tuple[list[Unit], NDArray[np.float32]]:
+        """All units of some chunks with their vectors."""
+        marks = ",".join("?" * len(chunks))
+        rows = self._database.rows(
+            f"SELECT chunk, start, end, vector FROM vectors WHERE space = ? AND chunk IN ({marks}) ORDER BY ordinal",
+            (space.id, *chunks),
+        )
+        units = [Unit(row["chunk"], row["start"], row["end"]) for row in rows]
+        return units, _matrix([row["vector"] for row in rows])
+
+    def drop_files(self, space_ids: Sequence[int]) -> None:
+        """Delete the FAISS files of removed spaces."""
+        for identity in space_ids:
+            self._open.pop(identity, None)
+            self._path(identity).unlink(missing_ok=True)
+
+    def _units(self, space: Space, ordinals: set[int]) -> dict[int, Unit]:
+        marks = ",".join("?" * len(ordinals))
+        rows = self._database.rows(
+            f"SELECT ordinal, chunk, start, end FROM vectors WHERE space = ? AND ordinal IN ({marks})",
+            (space.id, *ordinals),
+        )
+        return {row["ordinal"]: Unit(row["chunk"], row["start"], row["end"]) for row in rows}
+
+    def _index(self, space: Space) -> Any:
+        if space.id not in self._open:
+            self._open[space.id] = self._load(space) or self._build(space)
+        return self._open[space.id]
+
+    def _load(self, space: Space) -> Any | None:
+        import faiss
+
+        path = self._path(space.id)
+        if not path.exists():
+            return None
+        try:
+            index = faiss.read_index(str(path))
+        except RuntimeError:
+            return None  # damaged: rebuilt from the table
+        return index if index.ntotal == self.count(space) else None
+
+    def _build(self, space: Space) -> Any:
+        import faiss
+
+        total = self.count(space)
+        index: Any = None
+        for matrix in self._matrices(space):
+            if index is None:
+                index = _empty_index(matrix.shape[1], total)
+            index.add(matrix)
+        if index is None:
+            index = faiss.IndexFlatIP(1)
+        self._write(space, index)
+        self._open[space.id] = index
+        return index
+
+    def _matrices(self, space: Space) -> Iterator[NDArray[np.float32]]:
+        last = -1
+        while rows := self._database.rows(
+            "SELECT ordinal, vector FROM vectors WHERE space = ? AND ordinal > ? ORDER BY ordinal LIMIT ?",
+            (space.id, last, _READ_ROWS),
+        ):
+            last = rows[-1]["ordinal"]
+            yield _matrix([row["vector"] for row in rows])
+
+    def _write(self, space: Space, index: Any) -> None:
+        import faiss
+
+        path = self._path(space.id)
+        with translated(path):
+            handle, name = tempfile.mkstemp(dir=self._folder, prefix=".building-")
+            os.close(handle)
+            try:
+                faiss.write_index(index, name)
+                with Path(name).open("rb") as written:
+                    os.fsync(written.fileno())
+                Path(name).replace(path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    Path(name).unlink()
+                raise
+
+    def _path(self, space_id: int) -> Path:
+        return self._folder / f"space-{space_id}.faiss"
+
+
+def _empty_index(dimension: int, total: int) -> Any:
+    import faiss
+
+    if total <= FLAT_LIMIT:
+        return faiss.IndexFlatIP(dimension)
+    index = faiss.IndexHNSWFlat(dimension, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = _HNSW_BUILD
+    index.hnsw.efSearch = _HNSW_SEARCH
+    return index
+
+
+def _matrix(blobs: Sequence[bytes]) -> NDArray[np.float32]:
+    if not blobs:
+        return np.zeros((0, 0), dtype=np.float32)
+    return np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), -1).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Prompts, one Markdown file each, and the loader that refuses a malformed one."""

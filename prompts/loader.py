@@ -1,0 +1,149 @@
+"""Strict loader for prompt files.
+
+A prompt file starts with front matter (``name``, ``version``, ``slots``) and has one section per turn, headed
+``# system``, ``# user`` or ``# assistant``. ``{slot}`` is filled at rendering; what stands in the file is trusted, what
+fills a slot is not, unless a :class:`Piece` says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from string import Formatter
+from typing import Any, cast
+
+from rereader.models.base import ChatRole, Prompt, Segment
+from rereader.schema import InputError, Span
+
+_FRONT = re.compile(r"\A---\n(?P<front>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
+_TURN = re.compile(r"^# (system|user|assistant)$", re.MULTILINE)
+_FIELDS = {"name", "version", "slots"}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of what fills a slot.
+
+    ``span`` says which characters of a document the text is, ``record`` which record it is; only literal text that is
+    neither is stored with the run.
+    """
+
+    text: str
+    span: Span | None = None
+    record: str = ""
+    trusted: bool = False
+
+    def reference(self) -> dict[str, Any]:
+        """What to store so that the piece can be rendered again."""
+        if self.span:
+            return {"span": [self.span.document_id, self.span.start, self.span.end]}
+        return {"record": self.record} if self.record else {"text": self.text}
+
+
+SlotValue = str | Sequence[Piece]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A parsed prompt file; ``turns`` holds ``(role, ((literal, slot or empty), ...))``."""
+
+    name: str
+    version: int
+    slots: tuple[str, ...]
+    turns: tuple[tuple[ChatRole, tuple[tuple[str, str], ...]], ...]
+    sha256: str
+
+    def render(self, **slots: SlotValue) -> Prompt:
+        """Fill the slots.
+
+        Raises:
+            InputError: If a slot is missing or unknown.
+        """
+        if set(slots) != set(self.slots):
+            wanted, given = ", ".join(self.slots), ", ".join(sorted(slots))
+            raise InputError(f"Prompt {self.name!r} takes the slots {wanted}; got {given}.", "Fill exactly these.")
+        segments: list[Segment] = []
+        for role, parts in self.turns:
+            for literal, slot in parts:
+                if literal:
+                    segments.append(Segment(role, literal))
+                if slot:
+                    segments += [_segment(role, piece) for piece in as_pieces(slots[slot])]
+        return tuple(segments)
+
+
+def as_pieces(value: SlotValue) -> Sequence[Piece]:
+    """A slot's value as pieces."""
+    return [Piece(value)] if isinstance(value, str) else value
+
+
+def references(slots: Mapping[str, SlotValue]) -> dict[str, Any]:
+    """What filled a template, without any document's text."""
+    return {name: [piece.reference() for piece in as_pieces(value)] for name, value in slots.items()}
+
+
+def prompt_sha256(prompt: Prompt) -> str:
+    """Proof that a prompt rendered again is the same prompt."""
+    body = json.dumps([[segment.role, segment.trusted, segment.text] for segment in prompt])
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+@cache
+def load(name: str) -> Template:
+    """The prompt file ``name.md`` of this package.
+
+    Raises:
+        InputError: If there is no such file, or it is malformed.
+    """
+    path = resources.files("rereader.prompts") / f"{name}.md"
+    if not path.is_file():
+        raise InputError(f"There is no prompt {name!r}.", "Add it to the folder prompts/.")
+    return parse(name, path.read_text(encoding="utf-8"))
+
+
+def parse(name: str, text: str) -> Template:
+    """Parse the text of a prompt file; see :func:`load`."""
+    match = _FRONT.match(text)
+    if not match:
+        raise _malformed(name, "it has no front matter between two lines '---'")
+    front = dict(_front_line(name, line) for line in match["front"].splitlines())
+    if set(front) != _FIELDS or front["name"] != name or not front["version"].isdigit():
+        raise _malformed(name, f"its front matter must hold name: {name}, a whole version, and slots")
+    slots = tuple(slot.strip() for slot in front["slots"].split(",") if slot.strip())
+    turns = _turns(name, match["body"])
+    used = {slot for _, parts in turns for _, slot in parts if slot}
+    if used != set(slots):
+        raise _malformed(name, f"it declares the slots {sorted(slots)} and uses {sorted(used)}")
+    return Template(name, int(front["version"]), slots, turns, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _front_line(name: str, line: str) -> tuple[str, str]:
+    key, colon, value = line.partition(":")
+    if not colon:
+        raise _malformed(name, f"front matter line {line!r} is not 'key: value'")
+    return key.strip(), value.strip()
+
+
+def _turns(name: str, body: str) -> tuple[tuple[ChatRole, tuple[tuple[str, str], ...]], ...]:
+    parts = _TURN.split(body)
+    if parts[0].strip() or len(parts) < 3:
+        raise _malformed(name, "its body must be turns headed '# system', '# user' or '# assistant'")
+    turns = []
+    for role, text in zip(parts[1::2], parts[2::2], strict=True):
+        pieces = tuple((literal, field or "") for literal, field, _, _ in Formatter().parse(text.strip()))
+        turns.append((cast("ChatRole", role), pieces))
+    return tuple(turns)
+
+
+def _segment(role: ChatRole, piece: Piece) -> Segment:
+    span = (piece.span.document_id, piece.span.start, piece.span.end) if piece.span else None
+    return Segment(role, piece.text, trusted=piece.trusted, span=span)
+
+
+def _malformed(name: str, reason: str) -> InputError:
+    return InputError(f"The prompt file {name}.md is malformed: {reason}.", "Compare it with prompts/answer.md.")

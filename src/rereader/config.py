@@ -1,0 +1,62 @@
+"""Defaults of this machine: one TOML file, overruled by environment variables and then by the command line."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_config_path, user_data_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rereader.schema import InputError
+
+_VARIABLES = {"workspace": "REREADER_WORKSPACE", "models_dir": "REREADER_MODELS", "model": "REREADER_MODEL"}
+
+
+def _data(name: str) -> Path:
+    return user_data_path("rereader", appauthor=False) / name
+
+
+class Config(BaseModel):
+    """What ``rereader config`` shows. ``None`` for a model means the best one that is pulled."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    workspace: Path = Field(default_factory=lambda: _data("workspace"))
+    models_dir: Path = Field(default_factory=lambda: _data("models"))
+    graph: str = "compressed-memory"
+    model: str | None = None
+    roles: dict[str, str] = Field(default_factory=dict)
+    device: str = "auto"
+    threads: int | None = Field(default=None, ge=1)
+
+
+def config_path() -> Path:
+    """Where the file is looked for: ``REREADER_CONFIG`` or the user's configuration folder."""
+    named = os.environ.get("REREADER_CONFIG")
+    return Path(named) if named else user_config_path("rereader", appauthor=False) / "config.toml"
+
+
+def load_config(**overrides: Any) -> Config:
+    """Read file, environment and ``overrides`` (those that are not ``None``), in that order.
+
+    Raises:
+        InputError: If the file is not valid TOML or a value does not fit.
+    """
+    path = config_path()
+    values: dict[str, Any] = {}
+    if path.is_file():
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not valid TOML: {error}.", "Mend or remove the file.") from error
+    values |= {key: os.environ[name] for key, name in _VARIABLES.items() if os.environ.get(name)}
+    values |= {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"Setting {where!r} is wrong: {first['msg']}.", f"Mend it in {path}.") from error

@@ -1,0 +1,172 @@
+"""The interfaces that every model implements. Knows nothing of documents, torch or LangGraph."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32Array = NDArray[np.float32]
+ChatRole = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of a prompt that is tokenised on its own.
+
+    Args:
+        role: Whose turn the text belongs to; neighbouring segments of one role form one turn.
+        text: The text.
+        trusted: False for anything that comes from a document, a question or a model: special tokens in it are read
+            as plain text.
+        cacheable: Whether a prefix that ends here is worth keeping for the next prompt.
+        span: ``(document_id, start, end)`` when the text is a slice of a document.
+    """
+
+    role: ChatRole
+    text: str
+    trusted: bool = True
+    cacheable: bool = False
+    span: tuple[str, int, int] | None = None
+
+
+Prompt = tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A reply: its text, the generated token ids, why it ended, and one log-probability per token."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    prompt_tokens: int
+    logprobs: tuple[float, ...] = ()
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens generated."""
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to generate. ``temperature`` 0 is greedy; ``seed`` makes sampling repeatable per prompt."""
+
+    max_new_tokens: int = 128
+    stop: tuple[str, ...] = ()
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a model can do; checked per role before anything runs."""
+
+    generate: bool = True
+    stream: bool = True
+    choose: bool = True
+    likelihood: bool = True
+    white_box: bool = False
+
+
+Cancel = threading.Event
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a model runs and how: a torch device string, dtype name and batch sizes per phase."""
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    prefill_batch: int = 8
+    decode_batch: int = 8
+    notes: tuple[str, ...] = field(default=())
+
+
+class LanguageModel(ABC):
+    """A text model, batch first. Implementations are safe to call from several threads."""
+
+    name: str
+    fingerprint: str
+    """Identifies everything that decides a reply: weights, adapter, tokenizer, template, dtype, device, versions."""
+    context_window: int
+    capabilities: Capabilities
+    device: str = "cpu"
+
+    @abstractmethod
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, cancel: Cancel | None = None) -> list[Generation]:
+        """Reply to each prompt, in order.
+
+        Raises:
+            InputError: If a prompt plus ``max_new_tokens`` does not fit the context window.
+            Interrupted: If ``cancel`` is set before the last token.
+            ModelError: If the model fails.
+        """
+
+    @abstractmethod
+    def stream(self, prompt: Prompt, sampling: Sampling, cancel: Cancel | None = None) -> Iterator[str]:
+        """Yield the reply's text piece by piece; the pieces join to what :meth:`generate` returns."""
+
+    @abstractmethod
+    def log_likelihood(
+        self,
+        prompts: Sequence[Prompt],
+        continuations: Sequence[str],
+        cancel: Cancel | None = None,
+    ) -> Float32Array:
+        """Natural log-probability of ``continuations[i]`` after ``prompts[i]``, summed over tokens: float32 [n]."""
+
+    @abstractmethod
+    def choose(
+        self,
+        prompts: Sequence[Prompt],
+        options: Sequence[str],
+        null: Prompt | None = None,
+        cancel: Cancel | None = None,
+    ) -> Float32Array:
+        """Log-probability of each option as the reply: float32 [n, k], each row log-normalised over the options.
+
+        Single-token options (at most 26 letter labels) are read off the last position; otherwise the whole option is
+        scored on a shared prefix. With ``null`` (the same prompt without its content) the options' log-probabilities
+        under it are subtracted first, which removes the model's liking for a label.
+        """
+
+    @abstractmethod
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text on its own, special tokens read as plain text."""
+
+    @abstractmethod
+    def prompt_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
+        """Tokens of each rendered prompt, chat template included."""
+
+    def close(self) -> None:  # noqa: B027 - most models hold nothing to release
+        """Release what the model holds; it must not be used afterwards."""
+
+
+class Embedder(ABC):
+    """Turns texts into unit vectors."""
+
+    name: str
+    fingerprint: str
+    dimension: int
+    window: int
+    """Longest input in tokens."""
+
+    @abstractmethod
+    def windows(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Cut each text into pieces ``[start, end)`` (code points) that fit the window and cover every character."""
+
+    @abstractmethod
+    def embed(self, texts: Sequence[str], cancel: Cancel | None = None) -> Float32Array:
+        """Unit vectors, float32 [n, dimension]; a text longer than the window is an error, never cut in silence."""
+
+    @abstractmethod
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text."""

@@ -1,0 +1,56 @@
+"""Graphs for LangGraph's own server and Studio, named in ``langgraph.json``: zero arguments, no saver of their own.
+
+Input is ``{"question": ..., "document_ids": [...]}`` (empty: every document of the workspace). The reading graph runs
+inside with its own checkpoints, budget and store, exactly as from the command line.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from rereader.runs.session import open_session
+
+
+class ServedState(TypedDict, total=False):
+    """Input and output of a served graph."""
+
+    question: str
+    document_ids: list[str]
+    answer: dict[str, Any]
+
+
+Served = CompiledStateGraph[ServedState, None, ServedState, ServedState]
+
+
+def served(name: str) -> Served:
+    """A one-node graph that runs the reading graph ``name`` in a session of its own."""
+
+    def read(state: ServedState) -> ServedState:
+        with open_session() as session:
+            identities = state.get("document_ids") or [d.id for d in session.library.documents.all()]
+            answer = session.ask(state["question"], identities, graph=name)
+        return {"answer": answer.model_dump(mode="json")}
+
+    graph = StateGraph(ServedState)
+    graph.add_node("read", read)
+    graph.add_edge(START, "read")
+    graph.add_edge("read", END)
+    return graph.compile()
+
+
+def compressed_memory() -> Served:
+    """Serve ``compressed-memory``."""
+    return served("compressed-memory")
+
+
+def full_context() -> Served:
+    """Serve ``full-context``."""
+    return served("full-context")
+
+
+def retrieval() -> Served:
+    """Serve ``retrieval``."""
+    return served("retrieval")

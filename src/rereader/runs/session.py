@@ -1,0 +1,229 @@
+"""A session: one workspace, one set of models, any number of documents and questions."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+from rereader.agents.chunker import ensure_chunks
+from rereader.agents.context import RunContext
+from rereader.agents.gister import ensure_gists
+from rereader.agents.indexer import RAW, ensure_index
+from rereader.config import load_config
+from rereader.graphs.registry import get_graph
+from rereader.memory.library import Library
+from rereader.memory.runs import Run
+from rereader.models.base import Cancel
+from rereader.models.roles import Models, RoleNames, bind, default_names
+from rereader.runs.counting import counter_of
+from rereader.schema import Answer, Budget, Document, Event, InputError, Interrupted, Usage
+from rereader.tools.tokens import TokenCounter
+
+Listen = Callable[[Event], None]
+DEFAULT_GRAPH = "compressed-memory"
+_RECURSION_LIMIT = 1_000_000
+
+
+def ignore(_event: Event) -> None:
+    """Listen to nothing."""
+
+
+class Session:
+    """Adds documents, answers questions, resumes runs.
+
+    Args:
+        library: The workspace.
+        models: The models by role.
+        counter: What chunk sizes are measured in.
+        warnings: Said with every answer (a smaller model that stands in, say).
+    """
+
+    def __init__(self, library: Library, models: Models, counter: TokenCounter, warnings: Sequence[str] = ()) -> None:
+        self.library = library
+        self.models = models
+        self.counter = counter
+        self.warnings = tuple(warnings)
+
+    def add_text(
+        self,
+        text: str,
+        *,
+        title: str,
+        source: str,
+        loader: str = "text/1",
+        graph: str = DEFAULT_GRAPH,
+        settings: Mapping[str, Any] | None = None,
+        listen: Listen = ignore,
+        cancel: Cancel | None = None,
+    ) -> Document:
+        """Store a text and make the memories that ``graph`` searches; what is there already is not made again."""
+        document = self.library.documents.add(text, title=title, source=source, loader=loader)
+        self.prepare(document, graph=graph, settings=settings, listen=listen, cancel=cancel)
+        return document
+
+    def prepare(
+        self,
+        document: Document,
+        *,
+        graph: str = DEFAULT_GRAPH,
+        settings: Mapping[str, Any] | None = None,
+        listen: Listen = ignore,
+        cancel: Cancel | None = None,
+    ) -> Usage:
+        """Chunk, compress and index a stored document as ``graph`` needs it; returns what that cost."""
+        values = get_graph(graph).settings(settings or {})
+        context = self._context(document.id, (document,), values, Budget(), Usage(), listen, cancel)
+        chunking = ensure_chunks(context, document)
+        memory = getattr(values, "memory", None)
+        if memory and memory != RAW:
+            ensure_gists(context, chunking)
+        if memory:
+            ensure_index(context, chunking, memory)
+        return context.usage
+
+    def ask(
+        self,
+        question: str,
+        document_ids: Sequence[str],
+        *,
+        graph: str = DEFAULT_GRAPH,
+        settings: Mapping[str, Any] | None = None,
+        budget: Budget | None = None,
+        listen: Listen = ignore,
+        cancel: Cancel | None = None,
+    ) -> Answer:
+        """Answer a question about documents of the workspace.
+
+        Raises:
+            InputError: If the question, a document, the graph or a setting cannot be used.
+            Interrupted: If ``cancel`` was set; the run can be resumed.
+            ModelError: If a model fails.
+        """
+        chosen = get_graph(graph)
+        values = chosen.settings(settings or {})
+        documents = [self.library.documents.get(identity) for identity in document_ids]
+        if not documents:
+            raise InputError("There is no document to ask.", "Name a file, or add one with 'rereader add'.")
+        self._check_question(question)
+        run = self.library.runs.create(
+            secrets.token_hex(6),
+            question=question,
+            graph=graph,
+            settings=asdict(values),
+            models=self.models.describe(),
+            budget=budget or Budget(),
+            document_ids=[document.id for document in documents],
+        )
+        return self._execute(run, resumed=False, listen=listen, cancel=cancel)
+
+    def resume(self, run_id: str, *, listen: Listen = ignore, cancel: Cancel | None = None) -> Answer:
+        """Go on with a run that was interrupted, killed or failed; a finished one returns its answer at once."""
+        run = self.library.runs.get(run_id)
+        if run.answer is not None:
+            return run.answer
+        return self._execute(run, resumed=True, listen=listen, cancel=cancel)
+
+    def _check_question(self, question: str) -> None:
+        if not question.strip():
+            raise InputError("The question is empty.", "Put it last, in quotes.")
+        reader = self.models.reader
+        if reader is None:
+            return
+        size, window = reader.count_tokens([question])[0], reader.context_window
+        if size > window // 2:
+            msg = f"The question has {size:,} tokens; {reader.name} can take {window // 2:,} (half its window)."
+            raise InputError(msg, "Shorten it, or choose a model with a larger window.")
+
+    def _execute(self, run: Run, *, resumed: bool, listen: Listen, cancel: Cancel | None) -> Answer:
+        documents = tuple(self.library.documents.get(identity) for identity in run.document_ids)
+        chosen = get_graph(run.graph)
+        settings = chosen.settings(run.settings)
+        context = self._context(run.id, documents, settings, run.budget, run.usage, listen, cancel)
+        path = self.library.checkpoint_path(run.id)
+        try:
+            with FileLock(f"{path}.lock", timeout=0), closing(_checkpoints(path)) as connection:
+                graph = chosen.build(settings).compile(checkpointer=SqliteSaver(connection))
+                config: Any = {"configurable": {"thread_id": run.id}, "recursion_limit": _RECURSION_LIMIT}
+                started = resumed and graph.get_state(config).created_at is not None
+                state: Any = {"question": run.question, "document_ids": list(run.document_ids), "step": 0}
+                for text in self.warnings:
+                    context.warn(text)
+                graph.invoke(None if started else state, config, context=context, durability="sync")
+        except Timeout as error:
+            raise InputError(f"Run {run.id} is at work in another process.", "Wait for it to end.") from error
+        except BaseException as error:
+            status = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed"
+            self.library.runs.update(run.id, status=status, usage=context.usage)
+            raise
+        finally:
+            Path(f"{path}.lock").unlink(missing_ok=True)
+        answer = self.library.runs.get(run.id).answer
+        assert answer is not None, "the finisher stores an answer"
+        return answer
+
+    def _context(
+        self,
+        run_id: str,
+        documents: tuple[Document, ...],
+        settings: Any,
+        budget: Budget,
+        usage: Usage,
+        listen: Listen,
+        cancel: Cancel | None,
+    ) -> RunContext:
+        return RunContext(
+            library=self.library,
+            models=self.models,
+            counter=self.counter,
+            settings=settings,
+            run_id=run_id,
+            documents=documents,
+            budget=budget,
+            usage=usage.model_copy(deep=True),
+            cancel=cancel or threading.Event(),
+            listen=listen,
+            spent_seconds=sum(usage.seconds.values()),
+        )
+
+    def close(self) -> None:
+        """Release the models and the workspace."""
+        self.models.close()
+        self.library.close()
+
+
+def _checkpoints(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, check_same_thread=False)
+
+
+@contextmanager
+def open_session(
+    workspace: Path | None = None,
+    *,
+    names: RoleNames | None = None,
+    models_dir: Path | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+) -> Iterator[Session]:
+    """Open a workspace with models by name; what is not named comes from the configuration.
+
+    Models are loaded when a role is first used.
+    """
+    config = load_config(workspace=workspace, models_dir=models_dir, device=device, threads=threads)
+    warnings: list[str] = []
+    if names is None:
+        names, warnings = default_names(config.models_dir)
+    models = bind(names, config.models_dir, device=config.device, threads=config.threads)
+    session = Session(Library(config.workspace), models, counter_of(models.folder("reader")), warnings)
+    try:
+        yield session
+    finally:
+        session.close()

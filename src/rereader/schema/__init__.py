@@ -1,0 +1,41 @@
+"""Types, budget and errors that every other package shares. Imports pydantic only."""
+
+from rereader.schema.answer import Answer, Claim, Evidence
+from rereader.schema.budget import Budget, BudgetMeter
+from rereader.schema.errors import (
+    BudgetSpent,
+    InputError,
+    Interrupted,
+    MissingExtra,
+    ModelError,
+    RereaderError,
+    StoreError,
+)
+from rereader.schema.events import Event, Progress
+from rereader.schema.types import Chunk, Document, Match, Quote, Record, RecordKind, Span
+from rereader.schema.usage import Usage
+
+__all__ = [
+    "Answer",
+    "Budget",
+    "BudgetMeter",
+    "BudgetSpent",
+    "Chunk",
+    "Claim",
+    "Document",
+    "Event",
+    "Evidence",
+    "InputError",
+    "Interrupted",
+    "Match",
+    "MissingExtra",
+    "ModelError",
+    "Progress",
+    "Quote",
+    "Record",
+    "RecordKind",
+    "RereaderError",
+    "Span",
+    "StoreError",
+    "Usage",
+]

@@ -1,0 +1,62 @@
+"""What a run returns; a stable JSON document."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rereader.schema.types import Frozen, Match
+from rereader.schema.usage import Usage
+
+Status = Literal["answered", "declined", "budget_spent", "interrupted", "failed"]
+
+
+class Evidence(Frozen):
+    """A passage of a document that supports a claim.
+
+    ``verified`` means that ``quote`` is the source slice ``[start, end)``. ``supports`` is a separate score: how much
+    of the claim's wording the quote carries (0 to 1), or ``None`` when it was not measured.
+    """
+
+    document: str
+    document_id: str
+    start: int
+    end: int
+    quote: str
+    match: Match
+    verified: bool
+    supports: float | None = None
+    score: float | None = None
+    page: int | None = None
+    line: int | None = None
+    record: str | None = None
+
+
+class Claim(Frozen):
+    """A part ``[start, end)`` of the answer's text and the evidence (indices) it rests on."""
+
+    text: str
+    start: int
+    end: int
+    evidence: tuple[int, ...] = ()
+
+
+class Answer(BaseModel):
+    """The outcome of a question."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = 1
+    question: str
+    answer: str
+    claims: list[Claim] = Field(default_factory=list)
+    evidence: list[Evidence] = Field(default_factory=list)
+    declined: bool = False
+    confidence: float | None = None
+    status: Status = "answered"
+    warnings: list[str] = Field(default_factory=list)
+    graph: str
+    models: dict[str, str] = Field(default_factory=dict)
+    run_id: str
+    usage: Usage = Field(default_factory=Usage)

@@ -1,0 +1,155 @@
+"""Documents, chunks, spans, records and quotes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Frozen(BaseModel):
+    """A value: immutable, hashable where its fields are, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Span(Frozen):
+    """Half-open offsets ``[start, end)`` into a document's text, in Python code points."""
+
+    document_id: str
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end < self.start:
+            msg = f"a span must not end before it starts: [{self.start}, {self.end})"
+            raise ValueError(msg)
+        return self
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def overlaps(self, other: Span) -> bool:
+        """Whether the two spans share at least one character of one document."""
+        return self.document_id == other.document_id and self.start < other.end and other.start < self.end
+
+    def contains(self, other: Span) -> bool:
+        """Whether ``other`` lies wholly inside this span."""
+        return self.document_id == other.document_id and self.start <= other.start and other.end <= self.end
+
+
+class Document(Frozen):
+    """One text in the library.
+
+    ``id`` is the sha256 of the normalised text and the loader version, so a changed file is another document;
+    ``length`` is in code points.
+    """
+
+    id: str
+    title: str
+    source: str
+    length: int
+    loader: str
+
+
+class Chunk(Frozen):
+    """A piece of a document; without overlap the chunks of a document partition its text."""
+
+    id: str
+    span: Span
+    token_count: int
+    ordinal: int
+
+
+class RecordKind(StrEnum):
+    """What a record holds."""
+
+    GIST = "gist"
+    RECAP = "recap"
+    NOTE = "note"
+    QUOTE = "quote"
+    KV = "kv"
+    SCORES = "scores"
+
+
+class Record(Frozen):
+    """One append-only piece of memory.
+
+    ``run_id`` is the run that wrote it, or the document's id for memories written while a document is added. A change
+    is a new record that names the old one in ``parents``.
+    """
+
+    id: str
+    run_id: str
+    kind: RecordKind
+    content: str
+    spans: tuple[Span, ...] = ()
+    parents: tuple[str, ...] = ()
+    step: int = 0
+    ordinal: int = 0
+    agent: str
+    prompt_hash: str = ""
+    model: str = ""
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        run_id: str,
+        kind: RecordKind,
+        content: str,
+        agent: str,
+        spans: Sequence[Span] = (),
+        parents: Sequence[str] = (),
+        step: int = 0,
+        ordinal: int = 0,
+        prompt_hash: str = "",
+        model: str = "",
+    ) -> Record:
+        """Build a record whose id is a hash of (run, agent, step, ordinal, kind, parents, spans, content).
+
+        A node that LangGraph runs again after a kill therefore writes the same ids and duplicates nothing.
+        """
+        identity = [run_id, agent, step, ordinal, kind.value, list(parents)]
+        identity += [[s.document_id, s.start, s.end] for s in spans]
+        identity.append(content)
+        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+        return cls(
+            id=digest,
+            run_id=run_id,
+            kind=kind,
+            content=content,
+            spans=tuple(spans),
+            parents=tuple(parents),
+            step=step,
+            ordinal=ordinal,
+            agent=agent,
+            prompt_hash=prompt_hash,
+            model=model,
+        )
+
+
+class Match(StrEnum):
+    """How a model's quote was found in the source."""
+
+    EXACT = "exact"
+    NORMALISED = "normalised"
+    ALIGNED = "aligned"
+    NONE = "none"
+
+
+class Quote(Frozen):
+    """A passage of the source.
+
+    ``text`` is always the slice ``document.text[span.start:span.end]``; ``claimed`` is the wording the model used.
+    """
+
+    span: Span
+    text: str
+    claimed: str
+    match: Match
