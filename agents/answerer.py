@@ -17,6 +17,7 @@ from rereader.models.base import Generation, Sampling
 from rereader.prompts.loader import load
 from rereader.schema import Record, RecordKind
 from rereader.tools.citations import supports
+from rereader.tools.sentences import sentence_spans
 from rereader.tools.words import content_words
 
 _CITATION = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]?")
@@ -93,9 +94,11 @@ def best_support(text: str, evidence: Sequence[Record]) -> tuple[int, ...]:
 
 
 def extract(question: str, ranked: Sequence[Record], evidence: Sequence[Record]) -> Draft:
-    """An answer without a model: the best quote itself."""
+    """An answer without a model: the sentence of the best quote that carries most of the question's words."""
     best = ranked[0]
-    return Draft(" ".join(best.content.split()[:_WORDS_EXTRACTED]), (evidence.index(best),))
+    sentences = [best.content[start:end] for start, end in sentence_spans(best.content)]
+    sentence = max(sentences, key=lambda text: supports(question, text))
+    return Draft(" ".join(sentence.split()[:_WORDS_EXTRACTED]), (evidence.index(best),))
 
 
 def measure(question: str, draft: Draft, evidence: Sequence[Record], context: RunContext) -> Signals:

@@ -21,7 +21,6 @@ from rereader.schema import Budget, BudgetMeter, BudgetSpent, Document, Event, I
 from rereader.tools.tokens import TokenCounter
 
 
-
 class ReadingState(TypedDict, total=False):
     """State of every reading graph: plain JSON, ids and counters only; no text of a document ever enters it."""
 

@@ -8,17 +8,19 @@ LycheeMemory (arXiv 2602.08382), which scans chunk by chunk.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from rereader.agents.calls import Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.ledger import quotes
 from rereader.agents.retriever import targets_of
-from rereader.agents.searcher import ChunkKey, Target, dense_chunks, lexical_chunks
+from rereader.agents.searcher import ChunkKey, Query, Target, asked, dense_chunks, hop, lexical_chunks
 from rereader.prompts.loader import Piece, SlotValue, load
 from rereader.schema import Record
-from rereader.tools.ranking import fuse, z_scores
+from rereader.tools.ranking import Ranking, fuse
 from rereader.tools.words import word_limit
 
+Key = TypeVar("Key")
 _MEMORY_WORDS = 120
 _KNOWN_WORDS = 60
 _YES = 0
@@ -29,7 +31,7 @@ def gate(state: ReadingState, context: RunContext) -> Outcome:
     settings = context.settings
     targets = targets_of(context, settings.memory)
     known = quotes(state, context)[: settings.seeds]
-    recalled = recall(context, targets, state["question"], [record.content for record in known])
+    recalled = recall(context, targets, queries_of(state["question"], known))
     candidates = sorted(recalled, key=lambda key: (-recalled[key], key))[: settings.candidates]
     judged = judge(context, targets, candidates, state["question"], known)
     scores = combine(recalled, judged, candidates, settings.gate_weight)
@@ -42,25 +44,34 @@ def gate(state: ReadingState, context: RunContext) -> Outcome:
     return Outcome({"accepted": [list(key) for key in accepted]}, {"decisions": decisions})
 
 
-def recall(
-    context: RunContext, targets: Sequence[Target], question: str, known: Sequence[str]
-) -> dict[ChunkKey, float]:
+def queries_of(question: str, known: Sequence[Record]) -> list[Query]:
+    """The question, then one query for each known quote."""
+    return [asked(question), *(hop(record.content, question) for record in known)]
+
+
+def recall(context: RunContext, targets: Sequence[Target], queries: Sequence[Query]) -> dict[ChunkKey, float]:
     """Score chunks by their memories: the question's score plus ``hop_weight`` times that of the best known quote."""
-    settings = context.settings
-    rankings = [_recall_one(context, targets, query) for query in (question, *known)]
-    keys = list(dict.fromkeys(key for ranking in rankings for key in ranking))
-    own = z_scores(rankings[0], keys)
-    if not known:
-        return own
-    hops = [z_scores(ranking, keys) for ranking in rankings[1:]]
-    return {key: own[key] + settings.hop_weight * max(hop[key] for hop in hops) for key in keys}
+    rankings = [_recall_one(context, targets, query) for query in queries]
+    keys = list(dict.fromkeys(key for parts in rankings for ranking in parts for key in ranking.scores))
+    return add_hops([fuse(parts, keys) for parts in rankings], context.settings.hop_weight)
 
 
-def _recall_one(context: RunContext, targets: Sequence[Target], query: str) -> dict[ChunkKey, float]:
-    dense = dense_chunks(context, targets, context.embed.embed([query])[0])
-    if context.settings.recall == "memory":
-        return dense
-    return fuse([lexical_chunks(context, targets, query), dense], [1.0, 1.0])
+def add_hops(scores: Sequence[Mapping[Key, float]], weight: float) -> dict[Key, float]:
+    """The first scores plus ``weight`` times the best of the others; all have the same keys."""
+    first, *others = scores
+    if not others:
+        return dict(first)
+    return {key: value + weight * max(0.0, *(other[key] for other in others)) for key, value in first.items()}
+
+
+def _recall_one(context: RunContext, targets: Sequence[Target], query: Query) -> list[Ranking[ChunkKey]]:
+    parts = []
+    if query.text:
+        vector = context.embed.embed([query.text])[0]
+        parts.append(Ranking(dense_chunks(context, targets, vector)))
+    if context.settings.recall == "fused" or not query.text:
+        parts.append(Ranking(lexical_chunks(context, targets, query), absent=0.0))
+    return parts
 
 
 def judge(
@@ -96,15 +107,13 @@ def combine(
     weight: float,
 ) -> dict[ChunkKey, float]:
     """Sum of z-scores over the candidates: recall plus ``weight`` times judgement."""
-    first = z_scores({key: recalled[key] for key in candidates}, candidates)
-    second = z_scores(judged, candidates)
-    return {key: first[key] + weight * second[key] for key in candidates}
+    return fuse([Ranking(recalled), Ranking(judged, weight)], candidates)
 
 
 def _memory(context: RunContext, target: Target, chunk: int) -> Piece:
     """What the scorer sees of a chunk: its gist, or with raw vectors the head of its text."""
-    if target.space.kind != "raw":
-        record = context.library.records.gists(target.chunking, target.space.kind, [chunk])[chunk]
+    if target.vectors.kind != "raw":
+        record = context.library.records.gists(target.chunking, target.vectors.kind, [chunk])[chunk]
         return Piece(word_limit(record.content, _MEMORY_WORDS), record=record.id)
     span = context.library.chunks.chunk(target.chunking, chunk).span
     text = word_limit(context.library.documents.text_of(span), _MEMORY_WORDS)
@@ -117,7 +126,7 @@ def _known(known: Sequence[Record]) -> list[Piece]:
     pieces = [Piece("\nKnown already: ", trusted=True)]
     left = _KNOWN_WORDS
     for record in known:
-        text = word_limit(" ".join(record.content.split()), left)
+        text = word_limit(record.content, left)
         left -= len(text.split())
         pieces += [Piece(text, record=record.id), Piece(" ", trusted=True)]
     return [*pieces, Piece("\n", trusted=True)]

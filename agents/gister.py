@@ -16,7 +16,7 @@ from rereader.tools.extract import central_sentences, document_frequencies
 from rereader.tools.sentences import sentence_spans
 from rereader.tools.words import count_words
 
-AUTO_LIMIT = 200_000
+AUTO_LIMIT = 20_000
 """Above so many tokens a CPU extracts gists instead of writing them."""
 _EXTRACT_BATCH = 64
 _MODEL_BATCH = 16

@@ -9,14 +9,15 @@ import numpy as np
 
 from rereader.agents.calls import Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
+from rereader.agents.gate import add_hops, queries_of
 from rereader.agents.ledger import add_quotes, numbered, quote, quotes, select, words_held
 from rereader.agents.retriever import targets_of
-from rereader.agents.searcher import PassageKey, Scored, Target, lexical_passages
+from rereader.agents.searcher import PassageKey, Query, Scored, Target, lexical_passages
 from rereader.memory.chunks import Passage
-from rereader.models.base import Sampling
+from rereader.models.base import Float32Array, Sampling
 from rereader.prompts.loader import load
 from rereader.schema import Record
-from rereader.tools.ranking import fuse, z_scores
+from rereader.tools.ranking import Ranking, fuse
 
 _REPLY_TOKENS = 24
 _NUMBER = re.compile(r"\d+")
@@ -48,13 +49,10 @@ def rank_accepted(state: ReadingState, context: RunContext, held: Sequence[Recor
     targets = targets_of(context, context.settings.memory)
     passages = _passages(context, targets, state["accepted"])
     taken = [record.spans[0] for record in held]
-    queries = [state["question"], *(record.content for record in held[: context.settings.seeds])]
-    scores = score_passages(context, targets, passages, queries)
-    found = [
-        Scored(targets[key[0]], passage, scores[key])
-        for key, passage in passages.items()
-        if not any(passage.span.contains(span) for span in taken)
-    ]
+    left = {k: p for k, p in passages.items() if not any(p.span.contains(span) for span in taken)}
+    queries = queries_of(state["question"], held[: context.settings.seeds])
+    scores = score_passages(context, targets, left, queries)
+    found = [Scored(targets[key[0]], passage, scores[key]) for key, passage in left.items()]
     return sorted(found, key=lambda s: (-s.score, s.target.position, s.passage.span.start))
 
 
@@ -62,19 +60,20 @@ def score_passages(
     context: RunContext,
     targets: Sequence[Target],
     passages: Mapping[PassageKey, Passage],
-    queries: Sequence[str],
+    queries: Sequence[Query],
 ) -> dict[PassageKey, float]:
     """Fused score of each passage: by the first query, plus ``hop_weight`` times the best of the others."""
     keys = list(passages)
-    vectors = _vectors(context, passages)
+    vectors = _vectors(context, targets, passages)
     scored = []
-    for query, vector in zip(queries, context.embed.embed(list(queries)), strict=True):
-        dense = {key: float(np.max(vectors[key] @ vector)) for key in keys}
+    for query in queries:
         lexical = {key: s for key, s in lexical_passages(context, targets, query).items() if key in passages}
-        scored.append(z_scores(fuse([lexical, dense], [1.0, 1.0]), keys))
-    hops = scored[1:]
-    weight = context.settings.hop_weight
-    return {key: scored[0][key] + (weight * max(hop[key] for hop in hops) if hops else 0.0) for key in keys}
+        parts = [Ranking(lexical, absent=0.0)]
+        if query.text:
+            vector = context.embed.embed([query.text])[0]
+            parts.append(Ranking({key: float(np.max(rows @ vector)) for key, rows in vectors.items()}))
+        scored.append(fuse(parts, keys))
+    return add_hops(scored, context.settings.hop_weight)
 
 
 def pick(context: RunContext, question: str, chosen: Sequence[tuple[Scored, str]]) -> list[int]:
@@ -111,16 +110,45 @@ def _passages(
     return found
 
 
-def _vectors(context: RunContext, passages: Mapping[PassageKey, Passage]) -> dict[PassageKey, np.ndarray]:
-    """Vectors of passages' windows, float32 [windows, d] each."""
+def _vectors(
+    context: RunContext, targets: Sequence[Target], passages: Mapping[PassageKey, Passage]
+) -> dict[PassageKey, Float32Array]:
+    """Vectors that stand for parts of the passages, float32 [windows, d] each; no passage needs to have any.
+
+    Extracted gists and raw windows are characters of the document and have their vectors in the index; written gists
+    are not, so their chunks' passages are embedded here, once.
+    """
+    found: dict[PassageKey, Float32Array] = {}
+    for target in targets:
+        mine = {key: passage for key, passage in passages.items() if key[0] == target.position}
+        if not mine:
+            continue
+        if target.vectors.kind.startswith("model:"):
+            found |= _embedded(context, mine)
+        else:
+            found |= _indexed(context, target, mine)
+    return found
+
+
+def _indexed(
+    context: RunContext, target: Target, passages: Mapping[PassageKey, Passage]
+) -> dict[PassageKey, Float32Array]:
+    chunks = sorted({passage.chunk for passage in passages.values()})
+    units, matrix = context.library.vectors.of_chunks(target.vectors, chunks)
+    rows: dict[PassageKey, list[int]] = {}
+    for key, passage in passages.items():
+        inside = [i for i, u in enumerate(units) if u.start < passage.span.end and passage.span.start < u.end]
+        if inside:
+            rows[key] = inside
+    return {key: matrix[inside] for key, inside in rows.items()}
+
+
+def _embedded(context: RunContext, passages: Mapping[PassageKey, Passage]) -> dict[PassageKey, Float32Array]:
     texts = [context.library.documents.text_of(passage.span) for passage in passages.values()]
-    pieces, owners = [], []
+    pieces, rows = [], dict[PassageKey, list[int]]()
     for key, text, windows in zip(passages, texts, context.models.embedder.windows(texts), strict=True):
         for start, end in windows:
+            rows.setdefault(key, []).append(len(pieces))
             pieces.append(text[start:end])
-            owners.append(key)
     matrix = context.embed.embed(pieces)
-    rows: dict[PassageKey, list[int]] = {}
-    for row, key in enumerate(owners):
-        rows.setdefault(key, []).append(row)
-    return {key: matrix[found] for key, found in rows.items()}
+    return {key: matrix[inside] for key, inside in rows.items()}

@@ -6,7 +6,7 @@ from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.indexer import ensure_index
 from rereader.agents.ledger import add_quotes, select
-from rereader.agents.searcher import Target, rank_passages
+from rereader.agents.searcher import Target, asked, rank_passages
 
 _REMEMBERED = 50
 """Ranks kept in the step's detail."""
@@ -15,11 +15,11 @@ _REMEMBERED = 50
 def retrieve(state: ReadingState, context: RunContext) -> Outcome:
     """Node: rank all passages for the question and quote the best."""
     settings = context.settings
-    targets = targets_of(context, settings.memory)
+    targets = targets_of(context, None if settings.ranker == "bm25" else settings.memory)
     ranked = rank_passages(
         context,
         targets,
-        state["question"],
+        asked(state["question"]),
         ranker=settings.ranker,
         weights=(settings.bm25_weight, settings.dense_weight),
     )
@@ -31,10 +31,11 @@ def retrieve(state: ReadingState, context: RunContext) -> Outcome:
     return Outcome({"memory_version": version}, {"scores": scores, "considered": considered})
 
 
-def targets_of(context: RunContext, memory: str) -> list[Target]:
-    """The run's documents as search targets; their indexes are made if they are missing."""
+def targets_of(context: RunContext, memory: str | None) -> list[Target]:
+    """The run's documents as search targets; their indexes are made if they are missing, ``None`` asks for none."""
     targets = []
     for position, document in enumerate(context.documents):
         chunking = ensure_chunks(context, document)
-        targets.append(Target(position, chunking, ensure_index(context, chunking, memory)))
+        space = ensure_index(context, chunking, memory) if memory else None
+        targets.append(Target(position, chunking, space))
     return targets

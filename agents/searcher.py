@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rereader.agents.context import RunContext
 from rereader.memory.chunks import Chunking, Passage
 from rereader.memory.vectors import Space
-from rereader.tools.ranking import fuse
+from rereader.tools.ranking import Ranking, fuse
 from rereader.tools.words import content_words
 
 DEPTH = 1000
@@ -29,7 +29,13 @@ class Target:
 
     position: int
     chunking: Chunking
-    space: Space
+    space: Space | None = None
+
+    @property
+    def vectors(self) -> Space:
+        """The vectors to search; a target for BM25 alone has none."""
+        assert self.space is not None, "dense search needs an index"
+        return self.space
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,38 @@ class Scored:
     score: float
 
 
-def lexical_passages(context: RunContext, targets: Sequence[Target], query: str) -> dict[PassageKey, float]:
-    """BM25 of passages for a query's content words."""
-    words = content_words(query)
+@dataclass(frozen=True)
+class Query:
+    """What is searched for: ``words`` by BM25, ``text`` by its vector unless it is empty."""
+
+    words: tuple[str, ...]
+    text: str = ""
+
+
+def asked(question: str) -> Query:
+    """The question as a query."""
+    return Query(tuple(content_words(question)), question)
+
+
+def hop(quote: str, question: str) -> Query:
+    """A quote as a query for what it leads to: the words that the question did not have, names above all.
+
+    The quote's vector would find what says the same again, not what follows from it.
+    """
+    known = set(content_words(question))
+    return Query(tuple(word for word in content_words(quote) if word not in known))
+
+
+def lexical_passages(context: RunContext, targets: Sequence[Target], query: Query) -> dict[PassageKey, float]:
+    """BM25 of passages for a query's words."""
     return {
         (target.position, identity): score
         for target in targets
-        for identity, score in context.library.fulltext.search(target.chunking.id, words, DEPTH)
+        for identity, score in context.library.fulltext.search(target.chunking.id, query.words, DEPTH)
     }
 
 
-def lexical_chunks(context: RunContext, targets: Sequence[Target], query: str) -> dict[ChunkKey, float]:
+def lexical_chunks(context: RunContext, targets: Sequence[Target], query: Query) -> dict[ChunkKey, float]:
     """BM25 of chunks: that of their best passage."""
     best: dict[ChunkKey, float] = {}
     passages = lexical_passages(context, targets, query)
@@ -67,7 +94,7 @@ def dense_chunks(context: RunContext, targets: Sequence[Target], vector: NDArray
     """Cosine of chunks: that of the best vector of their memory. ``vector`` is float32 [d]."""
     best: dict[ChunkKey, float] = {}
     for target in targets:
-        for hit in context.library.vectors.search(target.space, vector[None, :], DEPTH)[0]:
+        for hit in context.library.vectors.search(target.vectors, vector[None, :], DEPTH)[0]:
             key = (target.position, hit.unit.chunk)
             best[key] = max(best.get(key, -np.inf), hit.score)
     return best
@@ -79,7 +106,7 @@ def dense_passages(
     """Cosine of passages through vectors of the raw text: that of their best window."""
     best: dict[PassageKey, float] = {}
     for target in targets:
-        hits = context.library.vectors.search(target.space, vector[None, :], DEPTH)[0]
+        hits = context.library.vectors.search(target.vectors, vector[None, :], DEPTH)[0]
         chunks = sorted({hit.unit.chunk for hit in hits})
         holder = _holder(context.library.chunks.passages_of(target.chunking, chunks))
         for hit in hits:
@@ -89,17 +116,16 @@ def dense_passages(
 
 
 def rank_passages(
-    context: RunContext, targets: Sequence[Target], query: str, *, ranker: str, weights: tuple[float, float]
+    context: RunContext, targets: Sequence[Target], query: Query, *, ranker: str, weights: tuple[float, float]
 ) -> list[Scored]:
     """Passages of the documents, best first. ``ranker`` is bm25, embedding or fused (by z-score sum)."""
-    rankings, used = [], []
+    rankings = []
     if ranker in ("bm25", "fused"):
-        rankings.append(lexical_passages(context, targets, query))
-        used.append(weights[0])
+        rankings.append(Ranking(lexical_passages(context, targets, query), weights[0], absent=0.0))
     if ranker in ("embedding", "fused"):
-        rankings.append(dense_passages(context, targets, context.embed.embed([query])[0]))
-        used.append(weights[1])
-    return resolve(context, targets, fuse(rankings, used))
+        vector = context.embed.embed([query.text])[0]
+        rankings.append(Ranking(dense_passages(context, targets, vector), weights[1]))
+    return resolve(context, targets, fuse(rankings))
 
 
 def resolve(context: RunContext, targets: Sequence[Target], scores: dict[PassageKey, float]) -> list[Scored]:

@@ -9,10 +9,12 @@ package registry.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from rereader.agents.answerer import answer
 from rereader.agents.chunker import chunk
+from rereader.agents.context import Work
 from rereader.agents.indexer import index
 from rereader.agents.retriever import retrieve
 from rereader.agents.settings import ReadingSettings
@@ -39,10 +41,12 @@ class RetrievalSettings(ReadingSettings):
 
 @reading_graph("retrieval", system="BM25 + embedding", honesty="baseline", settings=RetrievalSettings)
 def build(settings: RetrievalSettings) -> Graph:
-    """Build chunk -> index -> retrieve -> answer."""
-    graph = new_graph([("chunk", chunk), ("index", index), ("retrieve", retrieve), ("answer", answer)])
-    connect(graph, "chunk", "index")
-    connect(graph, "index", "retrieve")
-    connect(graph, "retrieve", "answer")
-    connect(graph, "answer", "finish")
+    """Build chunk -> index -> retrieve -> answer; BM25 alone needs no index."""
+    works: list[tuple[str, Work]] = [("chunk", chunk), ("index", index), ("retrieve", retrieve), ("answer", answer)]
+    if settings.ranker == "bm25":
+        del works[1]
+    graph = new_graph(works)
+    names = [name for name, _ in works] + ["finish"]
+    for origin, goal in pairwise(names):
+        connect(graph, origin, goal)
     return graph

@@ -29,6 +29,7 @@ _V1 = (
         space INTEGER NOT NULL REFERENCES spaces(id) ON DELETE CASCADE, ordinal INTEGER NOT NULL,
         chunk INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, vector BLOB NOT NULL,
         PRIMARY KEY (space, ordinal)) WITHOUT ROWID""",
+    "CREATE INDEX vectors_by_chunk ON vectors (space, chunk)",
     """CREATE TABLE records (
         id TEXT PRIMARY KEY, run_id TEXT NOT NULL, kind TEXT NOT NULL, content TEXT NOT NULL, parents TEXT NOT NULL,
         step INTEGER NOT NULL, ordinal INTEGER NOT NULL, agent TEXT NOT NULL, prompt_hash TEXT NOT NULL,

@@ -29,8 +29,8 @@ _FIELDS = {"name", "version", "slots"}
 class Piece:
     """A part of what fills a slot.
 
-    ``span`` says which characters of a document the text is, ``record`` which record it is; only literal text that is
-    neither is stored with the run.
+    ``span`` says which characters of a document the text is, ``record`` which record it is or begins; only literal text
+    that is neither is stored with the run.
     """
 
     text: str
@@ -42,7 +42,9 @@ class Piece:
         """What to store so that the piece can be rendered again."""
         if self.span:
             return {"span": [self.span.document_id, self.span.start, self.span.end]}
-        return {"record": self.record} if self.record else {"text": self.text}
+        if self.record:
+            return {"record": self.record, "end": len(self.text)}
+        return {"text": self.text, "trusted": self.trusted}
 
 
 SlotValue = str | Sequence[Piece]

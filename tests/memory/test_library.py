@@ -27,7 +27,10 @@ def unit_vectors(rows, dimension=16, seed=0):
 
 
 def chunk_text(document, size):
-    spans = [Span(document_id=document.id, start=s, end=min(s + size, document.length)) for s in range(0, document.length, size)]
+    spans = [
+        Span(document_id=document.id, start=s, end=min(s + size, document.length))
+        for s in range(0, document.length, size)
+    ]
     return [Chunk(id=f"{i}", span=span, token_count=size, ordinal=i) for i, span in enumerate(spans)]
 
 
@@ -161,7 +164,9 @@ def test_working_memory_keeps_every_version(library):
 
 
 def test_runs_and_steps_come_back(library):
-    library.runs.create("abcdef", question="q", graph="g", settings={"k": 1}, models={}, budget=Budget(tokens=5), document_ids=["d"])
+    library.runs.create(
+        "abcdef", question="q", graph="g", settings={"k": 1}, models={}, budget=Budget(tokens=5), document_ids=["d"]
+    )
     call = Call("reader", "generate", "t@1", {"q": [{"text": "x"}]}, "sha", "reply", 3, 2, cached=False)
     step = Step(1, "gate", 0.0, 0.5, 0, {"decisions": [[0, 1, 0.5, None, True]]}, Usage(calls=1), (call,))
     library.runs.add_step("abcdef", step, Usage(calls=1))
@@ -186,7 +191,9 @@ def test_remove_leaves_no_byte_of_the_document_behind(library):
     gist = Record.create(run_id=document.id, kind=RecordKind.GIST, content=secret, agent="gister")
     library.records.add_gists(chunking, "extract", [(0, gist)])
     library.calls.put("generate", {"key": secret.encode()}, [document.id])
-    library.runs.create("run", question=secret, graph="g", settings={}, models={}, budget=Budget(), document_ids=[document.id])
+    library.runs.create(
+        "run", question=secret, graph="g", settings={}, models={}, budget=Budget(), document_ids=[document.id]
+    )
     library.working_memory("run").write(0, [("quote", record(library, secret, run="run"))])
     library.checkpoint_path("run").write_text(secret)
     assert library.remove(document.id) == 1
@@ -197,7 +204,9 @@ def test_remove_leaves_no_byte_of_the_document_behind(library):
             content = path.read_bytes().lower()
             assert b"ulpelhala" not in content and b"strongbox" not in content, path
     with Library(library.workspace) as again:
-        assert [row["id"] for row in again.database.rows("SELECT id FROM tombstones ORDER BY id")] == sorted([document.id, "run"])
+        assert [row["id"] for row in again.database.rows("SELECT id FROM tombstones ORDER BY id")] == sorted(
+            [document.id, "run"]
+        )
 
 
 def test_many_threads_write_without_losing_anything(library):

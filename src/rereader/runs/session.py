@@ -23,7 +23,8 @@ from rereader.graphs.registry import get_graph
 from rereader.memory.library import Library
 from rereader.memory.runs import Run
 from rereader.models.base import Cancel
-from rereader.models.roles import Models, RoleNames, bind, default_names
+from rereader.models.installed import locate
+from rereader.models.roles import EXTRACTIVE, Models, RoleNames, bind, default_names
 from rereader.runs.counting import counter_of
 from rereader.schema import Answer, Budget, Document, Event, InputError, Interrupted, Usage
 from rereader.tools.tokens import TokenCounter
@@ -222,7 +223,8 @@ def open_session(
     if names is None:
         names, warnings = default_names(config.models_dir)
     models = bind(names, config.models_dir, device=config.device, threads=config.threads)
-    session = Session(Library(config.workspace), models, counter_of(models.folder("reader")), warnings)
+    folder = None if names.reader == EXTRACTIVE else locate(names.reader, config.models_dir)
+    session = Session(Library(config.workspace), models, counter_of(folder), warnings)
     try:
         yield session
     finally:

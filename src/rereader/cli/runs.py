@@ -1,0 +1,97 @@
+"""``rereader runs`` and ``rereader show``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from rereader.cli import options
+from rereader.cli.ask import EXIT_CODES
+from rereader.cli.console import interruptible, output, print_json
+from rereader.cli.display import show_answer, show_run
+from rereader.cli.progress import listener
+from rereader.memory.library import Library
+from rereader.memory.runs import Run, Step
+from rereader.models.roles import RoleNames
+from rereader.runs.session import open_session
+
+app = typer.Typer(help="List and resume runs.", no_args_is_help=True)
+RunId = Annotated[str, typer.Argument(help="Id of a run, or its first characters.")]
+
+
+@app.command("list")
+def list_runs(workspace: options.Workspace = None, json: options.Json = False) -> None:
+    """List runs, newest first.
+
+    Example:
+      rereader runs list
+    """
+    with Library(options.configuration(workspace).workspace) as library:
+        found = library.runs.all()
+    if json:
+        print_json([run_fields(run) for run in found])
+        return
+    table = Table("run", "when", "graph", "status", "tokens", "question", box=None, padding=(0, 2, 0, 0))
+    for run in found:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created_at))
+        table.add_row(run.id, when, run.graph, run.status, f"{run.usage.total_tokens:,}", Text(run.question))
+    output().print(table)
+
+
+@app.command("resume")
+def resume(
+    run_id: RunId, workspace: options.Workspace = None, json: options.Json = False, quiet: options.Quiet = False
+) -> int:
+    """Go on with a run that was interrupted or killed; no finished model call is made again.
+
+    Example:
+      rereader runs resume 3f2a
+    """
+    config = options.configuration(workspace)
+    with Library(config.workspace) as library:
+        run = library.runs.get(run_id)
+    with (
+        interruptible() as cancel,
+        listener(quiet=quiet) as listen,
+        open_session(config.workspace, names=RoleNames(**run.models), models_dir=config.models_dir) as session,
+    ):
+        answer = session.resume(run.id, listen=listen, cancel=cancel)
+    if json:
+        print_json(answer.model_dump(mode="json"))
+    else:
+        show_answer(answer)
+    return EXIT_CODES[answer.status]
+
+
+def show(run_id: RunId, workspace: options.Workspace = None, json: options.Json = False) -> None:
+    """Show a run: each step with its decisions and cost, then the answer.
+
+    Example:
+      rereader show 3f2a --json
+    """
+    with Library(options.configuration(workspace).workspace) as library:
+        run = library.runs.get(run_id)
+        steps = library.runs.steps(run.id)
+    if json:
+        print_json({**run_fields(run), "steps": [step_fields(step) for step in steps]})
+    else:
+        show_run(run, steps)
+
+
+def run_fields(run: Run) -> dict[str, Any]:
+    """A run as JSON."""
+    fields = asdict(run)
+    for name in ("budget", "usage", "answer"):
+        value = getattr(run, name)
+        fields[name] = value.model_dump(mode="json") if value else None
+    return fields
+
+
+def step_fields(step: Step) -> dict[str, Any]:
+    """A step as JSON."""
+    return {**asdict(step), "usage": step.usage.model_dump(mode="json")}

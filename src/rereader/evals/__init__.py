@@ -1,0 +1,1 @@
+"""Benchmarks: the dataset contract, the scorer, the harness that measures every graph, and the tables."""

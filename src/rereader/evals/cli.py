@@ -1,0 +1,181 @@
+"""The command ``rereader bench``: run a suite, make tables from its rows, list the suites."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+
+from rereader.evals.data import data_folder
+from rereader.evals.environment import describe_commit
+from rereader.evals.harness import Outcome, Session, SessionFactory, run_bench
+from rereader.evals.items import SPLITS, Split, load_benchmark
+from rereader.evals.report import render, update_file
+from rereader.evals.suite import load_suite, suite_names
+from rereader.schema import InputError, Progress
+from rereader.schema.events import Listener
+
+bench_app = typer.Typer(name="bench", no_args_is_help=True, help="Measure graphs on benchmarks and make the tables.")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@bench_app.command("run")
+def run_suite(
+    suite: Annotated[str, typer.Argument(help="Name of a suite (`rereader bench list`) or path of a .toml file.")],
+    split: Annotated[str | None, typer.Option(help="dev or test; the suite's own by default.")] = None,
+    systems: Annotated[str | None, typer.Option(help="Only these systems, by name: a,b,c.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds in place of the suite's: 0,1,2.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most items.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(min=0, help="Begin no item after this time.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Results; docs/results/SUITE-SPLIT.jsonl by default.")] = None,
+    workspace: Annotated[Path | None, typer.Option(help="Keep the workspace here, so texts are read once.")] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
+    model: Annotated[str | None, typer.Option(help="The reader.")] = None,
+    evidence_only: Annotated[bool, typer.Option(help="Measure evidence; call no reader.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a suite and append one row for each item and system; rows that are there already are skipped.
+
+    All systems answer an item before the next one begins. Stop it at any time and start it again.
+
+    For example:
+
+        rereader bench run needles --evidence-only --limit 10
+
+        rereader bench run needles --split test --seeds 0,1,2,3,4,5 --max-seconds 3600
+
+        rereader bench run books --systems bm25,retrieval --workspace bench-workspace
+    """
+    loaded = load_suite(suite)
+    chosen = loaded.chosen(_names(systems) if systems is not None else None)
+    part = loaded.split if split is None else _split(split)
+    benchmark = load_benchmark(loaded.benchmark, data_folder(), loaded.options)
+    console = Console(stderr=True)
+    _warn_of_changes(part, console)
+    with _progress_bar(console) as listener:
+        outcome = run_bench(
+            benchmark,
+            chosen,
+            split=part,
+            seeds=loaded.seeds if seeds is None else _seeds(seeds),
+            out=out or Path("docs/results") / f"{loaded.name}-{part}.jsonl",
+            session_factory=_session_factory(model, models_dir, reader=not evidence_only),
+            workspace=workspace,
+            reader=not evidence_only,
+            budget=loaded.budget,
+            limit=limit,
+            max_seconds=max_seconds,
+            progress=listener,
+        )
+    typer.echo(json.dumps(_as_plain(outcome)) if as_json else _as_text(outcome))
+
+
+@bench_app.command("report")
+def report(
+    files: Annotated[list[Path], typer.Argument(help="Results files.")],
+    into: Annotated[Path | None, typer.Option(help="Markdown file whose block is replaced.")] = None,
+    marker: Annotated[str | None, typer.Option(help="Name of the block.")] = None,
+    baseline: Annotated[str, typer.Option(help="System that the others are compared with.")] = "bm25",
+    as_json: AsJson = False,
+) -> None:
+    """Make Markdown tables from raw rows.
+
+    For example:
+
+        rereader bench report docs/results/needles-test.jsonl
+
+        rereader bench report docs/results/needles-test.jsonl --into README.md --marker needles
+    """
+    if (into is None) != (marker is None):
+        raise InputError("--into and --marker belong together.", "Give both, or neither to print the tables.")
+    table = render(files, baseline)
+    if into is not None and marker is not None:
+        update_file(into, marker, table)
+        typer.echo(json.dumps({"updated": str(into), "marker": marker}) if as_json else f"Updated {into}.")
+    else:
+        typer.echo(json.dumps({"markdown": table}) if as_json else table)
+
+
+@bench_app.command("list")
+def list_suites(as_json: AsJson = False) -> None:
+    """List the suites and their systems.
+
+    For example:
+
+        rereader bench list --json
+    """
+    suites = [load_suite(name) for name in suite_names()]
+    if as_json:
+        typer.echo(json.dumps([suite.model_dump(mode="json") for suite in suites]))
+        return
+    for suite in suites:
+        typer.echo(f"{suite.name}: {suite.about}\n  {', '.join(system.name for system in suite.systems)}")
+
+
+def _session_factory(model: str | None, models_dir: Path | None, reader: bool) -> SessionFactory:
+    def opened(workspace: Path) -> AbstractContextManager[Session]:
+        from rereader.evals.opening import open_measured  # loads the whole application
+
+        return open_measured(workspace, model=model, models_dir=models_dir, reader=reader)
+
+    return opened
+
+
+@contextmanager
+def _progress_bar(console: Console) -> Iterator[Listener]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+    )
+    with ProgressBar(*columns, console=console) as bar:
+        task = bar.add_task("bench", total=None)
+
+        def told(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, total=progress.total)
+
+        yield told
+
+
+def _warn_of_changes(split: Split, console: Console) -> None:
+    """A test run is worth little when split and settings were not committed before it."""
+    if split == "test" and describe_commit(Path(__file__).parent)["dirty"]:
+        console.print("There are uncommitted changes: the rows of this test run will say so.", style="yellow")
+
+
+def _as_plain(outcome: Outcome) -> dict[str, str | int]:
+    return {**vars(outcome), "path": str(outcome.path)}
+
+
+def _as_text(outcome: Outcome) -> str:
+    text = f"{outcome.path}: {outcome.written} rows written, {outcome.skipped} were there before"
+    failed = f", {outcome.failed} calls failed" if outcome.failed else ""
+    missing = f"; {outcome.missing} still to do, run it again to go on" if outcome.missing else ""
+    return f"{text}{failed}{missing}."
+
+
+def _split(name: str) -> Split:
+    for split in SPLITS:
+        if split == name:
+            return split
+    raise InputError(f"There is no split {name!r}.", f"Choose one of: {', '.join(SPLITS)}.")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    if not all(name.isdecimal() for name in _names(text)) or not _names(text):
+        raise InputError(f"Seeds are whole numbers: {text!r} is not.", "Write them as 0,1,2.")
+    return tuple(int(name) for name in _names(text))

@@ -1,0 +1,1 @@
+"""Language models, embedders and the catalogue. Works without LangGraph and without the root folders."""

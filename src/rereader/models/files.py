@@ -1,0 +1,110 @@
+"""Files that are whole or absent: hashing, syncing, renaming, and disk errors said plainly."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rereader.models.base import Cancel
+from rereader.schema.errors import Interrupted, StoreError
+
+BLOCK = 4 << 20
+Advance = Callable[[int], None]
+
+
+def hash_file(path: Path, cancel: Cancel | None = None) -> str:
+    """Sha256 of a file, as 64 hexadecimal digits.
+
+    Raises:
+        Interrupted: If ``cancel`` is set.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            check_cancel(cancel)
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_cancel(cancel: Cancel | None) -> None:
+    """Raise :class:`Interrupted` if ``cancel`` is set."""
+    if cancel is not None and cancel.is_set():
+        raise Interrupted("The pull was stopped; what is finished is kept.", "Run it again to go on.")
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn errors of the file system into one plain :class:`StoreError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise no_space(folder) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR}:
+            msg = f"The models folder {folder} cannot be written: {error.strerror}."
+            raise StoreError(msg, "Name another folder, or mend its permissions.") from error
+        raise
+
+
+def no_space(folder: Path, needed: int = 0) -> StoreError:
+    """The error that says how much room is missing."""
+    want = f" ({needed / 1e9:.1f} GB are needed)" if needed else ""
+    hint = "Free some space or name a models folder on another disk."
+    return StoreError(f"There is no space left in {folder}{want}.", hint)
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise :class:`StoreError` unless ``needed`` bytes are free."""
+    if shutil.disk_usage(folder).free < needed:
+        raise no_space(folder, needed)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force every file and folder below ``folder`` to the disk and make the files readable for all."""
+    for path in [*folder.rglob("*"), folder]:
+        if path.is_file():
+            path.chmod(0o644)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put the finished folder ``new`` in the place of ``target``; a reader sees the old one, none, or the new one."""
+    sync_tree(new)
+    if target.exists():
+        old = new.with_name(f"{new.name}-old")
+        target.rename(old)
+        new.rename(target)
+        shutil.rmtree(old)
+    else:
+        new.rename(target)
+    handle = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
+    """An empty folder beside the final one; leftovers of earlier, killed tries are removed, and so is this one.
+
+    The caller holds the lock of ``name``, so leftovers belong to nobody.
+    """
+    for leftover in parent.glob(f".{name}.tmp-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    folder = parent / f".{name}.tmp-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

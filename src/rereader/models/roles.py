@@ -1,0 +1,253 @@
+"""Which model does what: the reader, the gister, the scorer and the embedder are bound separately."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Self, cast
+
+from rereader.models.base import Capabilities, Embedder, LanguageModel
+from rereader.models.catalogue import CatalogueEntry, load_catalogue
+from rereader.models.hashing import HashingEmbedder
+from rereader.models.installed import installed, locate
+from rereader.models.manifest import read_manifest
+from rereader.schema.errors import InputError
+
+EXTRACTIVE = "extractive"
+NONE = "none"
+HASHING = "hashing"
+
+_WITHOUT = {"reader": EXTRACTIVE, "gister": NONE, "scorer": NONE}
+_NEEDS = {"reader": ("generate",), "gister": ("generate",), "scorer": ("choose", "likelihood")}
+_READERS = ("qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m")
+
+Loader = Callable[[], LanguageModel | Embedder | None]
+
+
+@dataclass(frozen=True)
+class RoleNames:
+    """The model of each role: a catalogue name, a path, or a special name.
+
+    Special names do without a model: ``extractive`` for the reader (answers are made of quotes), ``none`` for gister
+    and scorer, ``hashing`` for the embedder.
+    """
+
+    reader: str = "qwen2.5-coder-1.5b"
+    gister: str = "smollm2-135m"
+    scorer: str = "smollm2-135m"
+    embedder: str = "minilm"
+
+
+class Models:
+    """The models of a run. Built from instances here, or by :func:`bind` from names, loaded at their first use.
+
+    Args:
+        reader: Reasons and answers; ``None`` makes answers of quotes only.
+        gister: Writes compressed memories, or ``None``.
+        scorer: Gates and scores, or ``None``.
+        embedder: Makes vectors; by default the one that needs no model.
+
+    Raises:
+        InputError: If a model cannot do what its role needs.
+    """
+
+    def __init__(
+        self,
+        reader: LanguageModel | None = None,
+        gister: LanguageModel | None = None,
+        scorer: LanguageModel | None = None,
+        embedder: Embedder | None = None,
+    ) -> None:
+        given = {"reader": reader, "gister": gister, "scorer": scorer}
+        for role, model in given.items():
+            if model is not None:
+                _check_capabilities(role, model.name, model.capabilities)
+        vectors = embedder if embedder is not None else HashingEmbedder()
+        self._names = {role: model.name if model else _WITHOUT[role] for role, model in given.items()}
+        self._names["embedder"] = vectors.name
+        self._loaders: dict[str, Loader] = {}
+        self._loaded: dict[str, LanguageModel | Embedder | None] = {**given, "embedder": vectors}
+        self._lock = threading.RLock()
+
+    @classmethod
+    def lazy(cls, names: Mapping[str, str], loaders: Mapping[str, Loader]) -> Self:
+        """Models that are loaded at their first use.
+
+        Args:
+            names: Role -> name, for :meth:`describe`.
+            loaders: Role -> a function that loads its model.
+        """
+        models = cls()
+        models._names = dict(names)
+        models._loaders = dict(loaders)
+        models._loaded = {}
+        return models
+
+    @property
+    def reader(self) -> LanguageModel | None:
+        """The model that reasons and answers."""
+        return cast("LanguageModel | None", self._get("reader"))
+
+    @property
+    def gister(self) -> LanguageModel | None:
+        """The model that compresses chunks."""
+        return cast("LanguageModel | None", self._get("gister"))
+
+    @property
+    def scorer(self) -> LanguageModel | None:
+        """The model that gates and scores."""
+        return cast("LanguageModel | None", self._get("scorer"))
+
+    @property
+    def embedder(self) -> Embedder:
+        """The model that makes vectors."""
+        return cast("Embedder", self._get("embedder"))
+
+    def describe(self) -> dict[str, str]:
+        """Role -> name of its model; loads nothing."""
+        return dict(self._names)
+
+    def close(self) -> None:
+        """Release every loaded language model; the object must not be used afterwards."""
+        with self._lock:
+            unique = {id(model): model for model in self._loaded.values()}
+            self._loaded.clear()
+        for model in unique.values():
+            if isinstance(model, LanguageModel):
+                model.close()
+
+    def _get(self, role: str) -> LanguageModel | Embedder | None:
+        with self._lock:
+            if role not in self._loaded:
+                model = self._loaders[role]()
+                if isinstance(model, LanguageModel):
+                    _check_capabilities(role, model.name, model.capabilities)
+                self._loaded[role] = model
+            return self._loaded[role]
+
+
+def bind(names: RoleNames, models_dir: Path, *, device: str = "auto", threads: int | None = None) -> Models:
+    """Find every role's model now and load each at its first use; roles that name one model share it.
+
+    Args:
+        names: The model of each role.
+        models_dir: Where pulled models lie.
+        device: A torch device, or ``auto``.
+        threads: Threads of torch; ``None`` leaves them alone.
+
+    Raises:
+        InputError: If a model is unknown, not pulled, or of the wrong kind for its role.
+        ModelError: If a pulled folder is incomplete or a GGUF file cannot be converted.
+    """
+    shared: dict[str, Loader] = {}
+    loaders: dict[str, Loader] = {}
+    for role, name in asdict(names).items():
+        if name == _WITHOUT.get(role):
+            loaders[role] = _nothing
+        elif role == "embedder" and name == HASHING:
+            loaders[role] = HashingEmbedder
+        else:
+            folder = locate(name, models_dir)
+            _check_kind(role, name, folder)
+            load = _embedder if role == "embedder" else _language_model
+            fresh = _Once(partial(load, folder, _display_name(name, folder), device, threads))
+            loaders[role] = shared.setdefault(str(folder.resolve()), fresh)
+    return Models.lazy(asdict(names), loaders)
+
+
+def default_names(models_dir: Path) -> tuple[RoleNames, list[str]]:
+    """The best installed model of each role, and one warning for each that is not the default.
+
+    Readers fall back from 1.5B over 0.5B and 135M to ``extractive``; gister and scorer to ``none``; the embedder to
+    ``hashing``.
+    """
+    here = {model.name for model in installed(models_dir)}
+    wanted = RoleNames()
+    warnings: list[str] = []
+
+    def first(role: str, choices: tuple[str, ...], without: str) -> str:
+        chosen = next((name for name in choices if name in here), without)
+        if chosen != choices[0]:
+            warnings.append(
+                f"The {role} is '{chosen}', because {choices[0]} is not installed. "
+                f"Run: rereader models pull {choices[0]}"
+            )
+        return chosen
+
+    names = RoleNames(
+        reader=first("reader", _READERS, EXTRACTIVE),
+        gister=first("gister", (wanted.gister,), NONE),
+        scorer=first("scorer", (wanted.scorer,), NONE),
+        embedder=first("embedder", (wanted.embedder,), HASHING),
+    )
+    return names, warnings
+
+
+class _Once:
+    """A loader that loads at most once; :class:`Models` calls it under its lock."""
+
+    def __init__(self, load: Callable[[], LanguageModel | Embedder]) -> None:
+        self._load = load
+        self._model: LanguageModel | Embedder | None = None
+
+    def __call__(self) -> LanguageModel | Embedder:
+        if self._model is None:
+            self._model = self._load()
+        return self._model
+
+
+def _nothing() -> None:
+    """The loader of a role that does without a model."""
+
+
+def _embedder(folder: Path, name: str, device: str, threads: int | None) -> Embedder:
+    from rereader.models.embedder import SentenceEmbedder
+
+    return SentenceEmbedder.load(folder, name=name, device=device, threads=threads, weights_sha256=_digest(folder))
+
+
+def _language_model(folder: Path, name: str, device: str, threads: int | None) -> LanguageModel:
+    from rereader.models.local import LocalModel
+
+    return LocalModel.load(folder, name=name, device=device, threads=threads, weights_sha256=_digest(folder))
+
+
+def _digest(folder: Path) -> str:
+    manifest = read_manifest(folder)
+    return manifest.digest if manifest is not None else ""
+
+
+def _display_name(name: str, folder: Path) -> str:
+    """The catalogue name where there is one, the folder's own otherwise."""
+    manifest = read_manifest(folder)
+    return manifest.name if manifest is not None else Path(name).expanduser().resolve().name
+
+
+def _check_kind(role: str, name: str, folder: Path) -> None:
+    kind = _kind(folder)
+    needed = "embed" if role == "embedder" else "generate"
+    if kind != needed:
+        fitting = [entry.name for entry in _fitting(needed)]
+        msg = f"The model {name} cannot be the {role}: it is of kind '{kind}', not '{needed}'."
+        raise InputError(msg, f"Choose one of {', '.join(fitting)}.")
+
+
+def _kind(folder: Path) -> str:
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        return manifest.kind
+    return "embed" if (folder / "modules.json").is_file() else "generate"
+
+
+def _fitting(kind: str) -> list[CatalogueEntry]:
+    return [entry for entry in load_catalogue().entry if entry.kind == kind]
+
+
+def _check_capabilities(role: str, name: str, capabilities: Capabilities) -> None:
+    lacking = [need for need in _NEEDS.get(role, ()) if not getattr(capabilities, need)]
+    if lacking:
+        msg = f"The model {name} cannot be the {role}: it lacks {', '.join(lacking)}."
+        raise InputError(msg, f"Choose a local model with --role {role}=NAME.")

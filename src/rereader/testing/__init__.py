@@ -1,0 +1,1 @@
+"""Fakes for tests of graphs and agents: made-up texts, scripted models, a whole session without weights."""

@@ -1,0 +1,23 @@
+"""The command line, run in this process on models that need no weights."""
+
+import pytest
+
+from rereader.cli.main import run
+
+WITHOUT_MODELS = ["--model", "extractive", *(f"--role={r}" for r in ("gister=none", "scorer=none", "embedder=hashing"))]
+
+
+@pytest.fixture
+def command(workspace, tmp_path, monkeypatch, capsys):
+    """Run a command: ``(exit code, standard output, standard error)``."""
+    monkeypatch.setenv("REREADER_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("REREADER_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments):
+        extra = WITHOUT_MODELS if arguments[0] == "ask" else WITHOUT_MODELS[2:] if arguments[0] == "add" else []
+        code = run([arguments[0], *extra, *(str(a) for a in arguments[1:])])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call

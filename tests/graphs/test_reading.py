@@ -1,0 +1,236 @@
+"""Every graph end to end on scripted models: same contract, quotes that stand in the source, budgets, resume."""
+
+import json
+import threading
+
+import pytest
+
+from rereader.graphs.registry import all_graphs, get_graph
+from rereader.models.scripted import ScriptedModel
+from rereader.schema import Budget, InputError, Interrupted
+from rereader.testing.texts import essay, plant
+
+NAMES = [graph.name for graph in all_graphs()]
+FACT = "The strongbox of the Ulpelhala office opens with 5265."
+QUESTION = "With which number does the strongbox of the Ulpelhala office open?"
+
+
+@pytest.fixture
+def document(session):
+    text = plant(essay(1, 400), [FACT])
+    return session.add_text(text, title="essay", source="essay.txt", settings={"gist": "extract"})
+
+
+def test_the_three_graphs_are_registered():
+    assert NAMES == ["compressed-memory", "full-context", "retrieval"]
+    assert all(graph.summary and graph.honesty for graph in all_graphs())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_graph_keeps_the_contract(session, document, name):
+    answer = session.ask(QUESTION, [document.id], graph=name)
+    text = session.library.documents.text(document.id)
+    assert answer.graph == name
+    assert answer.status in ("answered", "declined")
+    assert answer.usage.calls >= 1
+    assert answer.usage.serial_depth >= 1
+    for item in answer.evidence:
+        assert item.verified
+        assert text[item.start : item.end] == item.quote
+        assert text.count("\n", 0, item.start) + 1 == item.line
+    run = session.library.runs.get(answer.run_id)
+    assert run.answer == answer
+    steps = session.library.runs.steps(run.id)
+    assert [step.number for step in steps] == list(range(1, len(steps) + 1))
+    assert sum(step.usage.calls for step in steps) == answer.usage.calls
+
+
+@pytest.mark.parametrize("name", ["compressed-memory", "retrieval"])
+def test_a_planted_fact_is_found_quoted_and_cited(session, document, name):
+    answer = session.ask(QUESTION, [document.id], graph=name, settings={"decline_below": 0})
+    assert any(FACT in item.quote for item in answer.evidence)
+    assert "5265" in answer.evidence[answer.claims[0].evidence[0]].quote
+    assert sum(len(item.quote.split()) for item in answer.evidence) <= 300
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_text_of_the_document_enters_graph_state(session, document, name):
+    answer = session.ask(QUESTION, [document.id], graph=name)
+    folder = session.library.checkpoint_path(answer.run_id).parent
+    stored = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert b"strongbox" in stored  # the question is state
+    assert b"opens with" not in stored
+    assert b"harbour" not in stored
+
+
+def test_a_second_question_embeds_and_writes_nothing_again(session, document):
+    extract = {"gist": "extract"}
+    first = session.ask(QUESTION, [document.id], settings=extract)
+    vectors = session.library.database.rows("SELECT COUNT(*) FROM vectors")[0][0]
+    second = session.ask("Who walks on the stone road in winter?", [document.id], settings=extract)
+    assert session.library.database.rows("SELECT COUNT(*) FROM vectors")[0][0] == vectors
+    assert second.usage.embedded_tokens < 400  # the question and the quotes it is searched on with
+    assert not [s for s in session.library.runs.steps(second.run_id) if s.node == "gist" and s.calls]
+    again = session.ask(QUESTION, [document.id], settings=extract)
+    assert again.usage.cached_calls == again.usage.calls == first.usage.calls
+    assert again.usage.embedded_tokens == 0
+    assert (again.answer, again.evidence[0].quote) == (first.answer, first.evidence[0].quote)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("limit", [{"tokens": 0}, {"calls": 0}, {"tokens": 60}, {"seconds": 0}])
+def test_a_spent_budget_ends_honestly_and_is_never_overrun(session, document, name, limit):
+    answer = session.ask(QUESTION, [document.id], graph=name, budget=Budget(**limit))
+    assert answer.status == "budget_spent"
+    assert answer.usage.calls <= limit.get("calls", 1_000_000)
+    assert answer.usage.total_tokens <= limit.get("tokens", 1_000_000)
+    assert any("budget" in warning for warning in answer.warnings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_stopped_before_any_node_resumes_without_repeating_a_call(session, document, models, name, monkeypatch):
+    session.ask(QUESTION, [document.id], graph=name)
+    whole = session.ask(QUESTION, [document.id], graph=name)
+    nodes = len(session.library.runs.steps(whole.run_id))
+    for stop_at in range(1, nodes + 1):
+        session.library.database.execute("DELETE FROM calls")
+        for model in (models.reader, models.scorer, models.gister):
+            model.calls.clear()
+        cancel = threading.Event()
+        steps = []
+
+        def listen(event, cancel=cancel, steps=steps, stop_at=stop_at):
+            steps.append(event.node)
+            if event.kind == "step" and len([s for s in steps if s]) == stop_at:
+                cancel.set()
+
+        try:
+            answer = session.ask(QUESTION, [document.id], graph=name, listen=listen, cancel=cancel)
+        except Interrupted:
+            run = session.library.runs.all()[0]
+            assert run.status == "interrupted"
+            answer = session.resume(run.id)
+        made = [(c.method, c.prompt) for m in (models.reader, models.scorer, models.gister) for c in m.calls]
+        assert len(made) == len(set(made))
+        assert (answer.answer, answer.usage.calls) == (whole.answer, whole.usage.calls)
+        assert [e.quote for e in answer.evidence] == [e.quote for e in whole.evidence]
+
+
+def test_a_finished_run_resumes_to_its_answer(session, document):
+    answer = session.ask(QUESTION, [document.id])
+    assert session.resume(answer.run_id) == answer
+
+
+def test_a_question_longer_than_the_window_is_refused(session, document):
+    with pytest.raises(InputError, match="tokens"):
+        session.ask("why " * 40_000, [document.id])
+
+
+@pytest.mark.parametrize("question", ["", "  \n"])
+def test_an_empty_question_is_refused(session, document, question):
+    with pytest.raises(InputError, match="empty"):
+        session.ask(question, [document.id])
+
+
+def test_unknown_graphs_and_settings_are_refused_with_the_nearest_name(session, document):
+    with pytest.raises(InputError, match="Did you mean 'retrieval'"):
+        session.ask(QUESTION, [document.id], graph="retreival")
+    with pytest.raises(InputError, match="Did you mean 'waves'"):
+        session.ask(QUESTION, [document.id], settings={"wave": 1})
+    with pytest.raises(InputError, match="gist"):
+        session.ask(QUESTION, [document.id], settings={"gist": "magic"})
+
+
+def test_settings_come_from_strings():
+    settings = get_graph("compressed-memory").settings({"waves": "3", "answer": "false", "gate_weight": "0.5"})
+    assert (settings.waves, settings.answer, settings.gate_weight) == (3, False, 0.5)
+
+
+def test_evidence_only_calls_no_reader(session, document, models):
+    answer = session.ask(QUESTION, [document.id], settings={"answer": False})
+    assert models.reader.calls == []
+    assert answer.evidence
+    assert answer.answer == ""
+
+
+def test_without_a_reader_the_best_quote_is_the_answer(session, document):
+    session.models = type(session.models)(reader=None, gister=None, scorer=None, embedder=session.models.embedder)
+    answer = session.ask(QUESTION, [document.id], settings={"decline_below": 0})
+    assert "5265" in answer.answer
+    assert answer.usage.calls == 0
+
+
+def test_several_documents_are_asked_together_and_named(session, document):
+    other = session.add_text(plant(essay(2, 100), ["Tamwenis keeps forty hives."]), title="bees", source="b.txt")
+    answer = session.ask("Who keeps forty hives?", [document.id, other.id], settings={"decline_below": 0})
+    cited = answer.evidence[answer.claims[0].evidence[0]]
+    assert (cited.document, cited.quote.count("Tamwenis")) == ("bees", 1)
+
+
+def test_the_working_memory_leads_to_the_second_hop(session):
+    facts = [
+        "Kormel Kelhesfala is the only ferryman in the town of Ulpelhala.",
+        *(f"Every spring Person{i} Name{i} lodges with Host{i}." for i in range(30)),
+        "Every spring Kormel Kelhesfala lodges with Tamwenis Kelgarweno.",
+    ]
+    document = session.add_text(plant(essay(3, 500), facts), title="t", source="t")
+    question = "With whom does the ferryman of Ulpelhala lodge every spring?"
+    settings = {"decline_below": 0, "evidence_words": 80, "passage_words": 12, "gist": "extract"}
+    one = session.ask(question, [document.id], settings={**settings, "waves": 1})
+    two = session.ask(question, [document.id], settings={**settings, "waves": 2})
+    assert not any("Tamwenis" in item.quote for item in one.evidence)
+    assert any("Tamwenis" in item.quote for item in two.evidence)
+
+
+def test_the_gate_remembers_every_chunk_it_considered(session, document):
+    answer = session.ask(QUESTION, [document.id])
+    gates = [step for step in session.library.runs.steps(answer.run_id) if step.node == "gate"]
+    decisions = gates[0].detail["decisions"]
+    assert sum(row[-1] for row in decisions) == min(8, len(decisions))
+    assert {call.role for call in gates[0].calls} == {"scorer"}
+    assert json.dumps(decisions)
+
+
+def test_prompts_are_stored_by_reference_and_can_be_rendered_again(session, document):
+    from rereader.prompts.loader import Piece, load, prompt_sha256
+    from rereader.schema import Span
+
+    answer = session.ask(QUESTION, [document.id])
+    library = session.library
+
+    def piece(reference):
+        if "span" in reference:
+            span = Span(document_id=reference["span"][0], start=reference["span"][1], end=reference["span"][2])
+            return Piece(library.documents.text_of(span), span=span)
+        if "record" in reference:
+            return Piece(library.records.get([reference["record"]])[0].content[: reference["end"]])
+        return Piece(reference["text"], trusted=reference.get("trusted", False))
+
+    calls = [call for step in library.runs.steps(answer.run_id) for call in step.calls]
+    assert calls
+    for call in calls:
+        template = load(call.template.split("@")[0])
+        slots = {name: [piece(r) for r in value] for name, value in call.slots.items()}
+        assert prompt_sha256(template.render(**slots)) == call.prompt_sha256
+        assert "harbour" not in json.dumps(call.slots)
+
+
+def test_gists_are_written_by_the_model_when_asked(session, models):
+    document = session.add_text(plant(essay(5, 60), [FACT]), title="t", source="t", settings={"gist": "model"})
+    assert models.gister.calls
+    before = len(models.gister.calls)
+    session.ask(QUESTION, [document.id], settings={"gist": "model"})
+    assert len(models.gister.calls) == before
+
+
+def test_a_reply_that_cannot_be_parsed_is_counted(session, document):
+    session.models.reader._replies = None
+    session.models = type(session.models)(
+        reader=ScriptedModel(lambda prompt: "5265, I think", name="mumbler"),
+        gister=None,
+        scorer=None,
+        embedder=session.models.embedder,
+    )
+    answer = session.ask(QUESTION, [document.id], settings={"decline_below": 0})
+    assert answer.usage.parse_failures == 1
+    assert answer.claims[0].text == "5265, I think"
