@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rereader.agents.context import Outcome, ReadingState, RunContext
-from rereader.agents.ledger import in_document_order, quotes
+from rereader.agents.ledger import in_document_order, quote_scores, quotes
 from rereader.memory.runs import Step
 from rereader.schema import Answer, Claim, Evidence, Match, Record
 from rereader.schema.answer import Status
@@ -34,7 +32,7 @@ def assemble(state: ReadingState, context: RunContext, steps: list[Step]) -> Ans
         text, cited = evidence[0].content, evidence[:1]
     declined = status == "declined"
     claims = [] if declined or not text else [_claim(text, cited, evidence)]
-    scores = _scores(steps)
+    scores = quote_scores(steps)
     return Answer(
         question=state["question"],
         answer=NOT_STATED if declined else text,
@@ -61,14 +59,7 @@ def _claim(text: str, cited: list[Record], evidence: list[Record]) -> Claim:
     return Claim(text=text, start=0, end=len(text), evidence=tuple(identities.index(record.id) for record in cited))
 
 
-def _scores(steps: list[Step]) -> dict[str, float]:
-    scores: dict[str, float] = {}
-    for step in steps:
-        scores |= step.detail.get("scores", {})
-    return scores
-
-
-def _evidence(record: Record, text: str, scores: dict[str, Any], context: RunContext) -> Evidence:
+def _evidence(record: Record, text: str, scores: dict[str, float], context: RunContext) -> Evidence:
     span = record.spans[0]
     source = context.library.documents.text_of(span)
     document = next(d for d in context.documents if d.id == span.document_id)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from rereader.agents.calls import Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
-from rereader.agents.ledger import quotes
+from rereader.agents.ledger import seeds
 from rereader.agents.retriever import targets_of
 from rereader.agents.searcher import ChunkKey, Query, Target, asked, dense_chunks, hop, lexical_chunks
 from rereader.prompts.loader import Piece, SlotValue, load
@@ -21,17 +21,19 @@ from rereader.tools.ranking import Ranking, fuse
 from rereader.tools.words import word_limit
 
 Key = TypeVar("Key")
-_MEMORY_WORDS = 120
+_MEMORY_WORDS = 60
 _KNOWN_WORDS = 60
 _YES = 0
+_END_OF_SHARED = Piece("\n", trusted=True, cacheable=True)
 
 
 def gate(state: ReadingState, context: RunContext) -> Outcome:
     """Node: let the most promising chunks in."""
     settings = context.settings
     targets = targets_of(context, settings.memory)
-    known = quotes(state, context)[: settings.seeds]
-    recalled = recall(context, targets, queries_of(state["question"], known))
+    leads = seeds(state, context)
+    known = [record for record, _ in leads]
+    recalled = recall(context, targets, queries_of(state["question"], leads))
     candidates = sorted(recalled, key=lambda key: (-recalled[key], key))[: settings.candidates]
     judged = judge(context, targets, candidates, state["question"], known)
     scores = combine(recalled, judged, candidates, settings.gate_weight)
@@ -44,24 +46,26 @@ def gate(state: ReadingState, context: RunContext) -> Outcome:
     return Outcome({"accepted": [list(key) for key in accepted]}, {"decisions": decisions})
 
 
-def queries_of(question: str, known: Sequence[Record]) -> list[Query]:
-    """The question, then one query for each known quote."""
-    return [asked(question), *(hop(record.content, question) for record in known)]
+def queries_of(question: str, leads: Sequence[tuple[Record, float]]) -> list[Query]:
+    """The question, then one query for each quote that may lead on."""
+    return [asked(question), *(hop(record.content, question, share) for record, share in leads)]
 
 
 def recall(context: RunContext, targets: Sequence[Target], queries: Sequence[Query]) -> dict[ChunkKey, float]:
-    """Score chunks by their memories: the question's score plus ``hop_weight`` times that of the best known quote."""
+    """Score chunks by their memories: for the question, plus ``hop_weight`` times the best for a quote."""
     rankings = [_recall_one(context, targets, query) for query in queries]
     keys = list(dict.fromkeys(key for parts in rankings for ranking in parts for key in ranking.scores))
-    return add_hops([fuse(parts, keys) for parts in rankings], context.settings.hop_weight)
+    return add_hops(queries, [fuse(parts, keys) for parts in rankings], context.settings.hop_weight)
 
 
-def add_hops(scores: Sequence[Mapping[Key, float]], weight: float) -> dict[Key, float]:
-    """The first scores plus ``weight`` times the best of the others; all have the same keys."""
+def add_hops(queries: Sequence[Query], scores: Sequence[Mapping[Key, float]], weight: float) -> dict[Key, float]:
+    """The first query's scores plus ``weight`` times the best of the others', each by its query's share."""
     first, *others = scores
-    if not others:
-        return dict(first)
-    return {key: value + weight * max(0.0, *(other[key] for other in others)) for key, value in first.items()}
+    shares = [query.share for query in queries[1:]]
+    return {
+        key: value + weight * max([0.0, *(share * other[key] for share, other in zip(shares, others, strict=True))])
+        for key, value in first.items()
+    }
 
 
 def _recall_one(context: RunContext, targets: Sequence[Target], query: Query) -> list[Ranking[ChunkKey]]:
@@ -94,7 +98,7 @@ def judge(
         values = scorer.log_likelihood(requests, [question] * len(requests))
         return {key: float(value - values[-1]) for key, value in zip(candidates, values[:-1], strict=True)}
     template = load("gate")
-    shared: dict[str, SlotValue] = {"question": question, "known": _known(known)}
+    shared: dict[str, SlotValue] = {"question": question, "known": [*_known(known), _END_OF_SHARED]}
     requests = [Request(template, {"memory": [memory], **shared}) for memory in memories]
     rows = scorer.choose(requests, ["A", "B"], null=Request(template, {"memory": "", **shared}))
     return {key: float(row[_YES]) for key, row in zip(candidates, rows, strict=True)}
@@ -123,10 +127,10 @@ def _memory(context: RunContext, target: Target, chunk: int) -> Piece:
 def _known(known: Sequence[Record]) -> list[Piece]:
     if not known:
         return []
-    pieces = [Piece("\nKnown already: ", trusted=True)]
+    pieces = [Piece("Known already: ", trusted=True)]
     left = _KNOWN_WORDS
     for record in known:
         text = word_limit(record.content, left)
         left -= len(text.split())
         pieces += [Piece(text, record=record.id), Piece(" ", trusted=True)]
-    return [*pieces, Piece("\n", trusted=True)]
+    return pieces

@@ -7,6 +7,7 @@ from typing import Any
 
 from rereader.agents.context import ReadingState, RunContext
 from rereader.agents.searcher import Scored
+from rereader.memory.runs import Step
 from rereader.prompts.loader import Piece
 from rereader.schema import Record, RecordKind, Span
 from rereader.tools.words import count_words
@@ -15,6 +16,26 @@ from rereader.tools.words import count_words
 def quotes(state: ReadingState, context: RunContext) -> list[Record]:
     """Quotes in the working memory, in the order they were found."""
     return [entry.record for entry in context.memory.read(state.get("memory_version", 0), "quote")]
+
+
+def quote_scores(steps: Sequence[Step]) -> dict[str, float]:
+    """Score of each quote when it was added, by record id, from the steps' details."""
+    scores: dict[str, float] = {}
+    for step in steps:
+        scores |= step.detail.get("scores", {})
+    return scores
+
+
+def seeds(state: ReadingState, context: RunContext) -> list[tuple[Record, float]]:
+    """The best quotes of the last reading, each with its score as a share of the best one's (0 to 1)."""
+    held = quotes(state, context)
+    if not held:
+        return []
+    scores = quote_scores(context.library.runs.steps(context.run_id))
+    newest = max(record.step for record in held)
+    fresh = sorted((r for r in held if r.step == newest), key=lambda r: -scores[r.id])[: context.settings.seeds]
+    best = max(scores[fresh[0].id], 1e-9)
+    return [(record, max(0.0, scores[record.id] / best)) for record in fresh]
 
 
 def in_document_order(context: RunContext, records: Sequence[Record]) -> list[Record]:

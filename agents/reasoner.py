@@ -10,7 +10,7 @@ import numpy as np
 from rereader.agents.calls import Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.gate import add_hops, queries_of
-from rereader.agents.ledger import add_quotes, numbered, quote, quotes, select, words_held
+from rereader.agents.ledger import add_quotes, numbered, quote, quotes, seeds, select, words_held
 from rereader.agents.retriever import targets_of
 from rereader.agents.searcher import PassageKey, Query, Scored, Target, lexical_passages
 from rereader.memory.chunks import Passage
@@ -30,9 +30,7 @@ def reason(state: ReadingState, context: RunContext) -> Outcome:
     held = quotes(state, context)
     wave = state.get("wave", 0) + 1
     ranked = rank_accepted(state, context, held)
-    words = settings.evidence_words - words_held(held)
-    if wave < settings.waves:
-        words = min(words, round(settings.evidence_words * settings.first_share))
+    words = (settings.evidence_words - words_held(held)) // max(1, settings.waves - wave + 1)
     chosen = select(context, ranked, words)
     detail: dict[str, object] = {"read": state["accepted"], "ranked": len(ranked)}
     if settings.reasoner == "model" and chosen:
@@ -50,7 +48,7 @@ def rank_accepted(state: ReadingState, context: RunContext, held: Sequence[Recor
     passages = _passages(context, targets, state["accepted"])
     taken = [record.spans[0] for record in held]
     left = {k: p for k, p in passages.items() if not any(p.span.contains(span) for span in taken)}
-    queries = queries_of(state["question"], held[: context.settings.seeds])
+    queries = queries_of(state["question"], seeds(state, context))
     scores = score_passages(context, targets, left, queries)
     found = [Scored(targets[key[0]], passage, scores[key]) for key, passage in left.items()]
     return sorted(found, key=lambda s: (-s.score, s.target.position, s.passage.span.start))
@@ -73,7 +71,7 @@ def score_passages(
             vector = context.embed.embed([query.text])[0]
             parts.append(Ranking({key: float(np.max(rows @ vector)) for key, rows in vectors.items()}))
         scored.append(fuse(parts, keys))
-    return add_hops(scored, context.settings.hop_weight)
+    return add_hops(queries, scored, context.settings.hop_weight)
 
 
 def pick(context: RunContext, question: str, chosen: Sequence[tuple[Scored, str]]) -> list[int]:

@@ -49,10 +49,11 @@ class Scored:
 
 @dataclass(frozen=True)
 class Query:
-    """What is searched for: ``words`` by BM25, ``text`` by its vector unless it is empty."""
+    """What is searched for: ``words`` by BM25, ``text`` by its vector unless it is empty; ``share`` is its trust."""
 
     words: tuple[str, ...]
     text: str = ""
+    share: float = 1.0
 
 
 def asked(question: str) -> Query:
@@ -60,13 +61,13 @@ def asked(question: str) -> Query:
     return Query(tuple(content_words(question)), question)
 
 
-def hop(quote: str, question: str) -> Query:
+def hop(quote: str, question: str, share: float) -> Query:
     """A quote as a query for what it leads to: the words that the question did not have, names above all.
 
     The quote's vector would find what says the same again, not what follows from it.
     """
     known = set(content_words(question))
-    return Query(tuple(word for word in content_words(quote) if word not in known))
+    return Query(tuple(word for word in content_words(quote) if word not in known), share=share)
 
 
 def lexical_passages(context: RunContext, targets: Sequence[Target], query: Query) -> dict[PassageKey, float]:

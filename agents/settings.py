@@ -23,7 +23,7 @@ class ReadingSettings:
     """
 
     chunk_tokens: int = 512
-    passage_words: int = 40
+    passage_words: int = 20
     evidence_words: int = 300
     max_new_tokens: int = 48
     answer: bool = True

@@ -39,8 +39,7 @@ class CompressedMemorySettings(ReadingSettings):
         gate_weight: Weight of its z-score beside that of the recall.
         accept: Chunks let in per wave.
         waves: Most rounds of gating and reading.
-        first_share: Share of the evidence words that a wave before the last may fill.
-        seeds: Quotes of the working memory that the next wave searches with.
+        seeds: Quotes of the last wave that the next one searches with.
         hop_weight: Weight of those beside the question.
         reasoner: ``score`` quotes by fused score; ``model`` lets the reader move the ones that help to the front.
     """
@@ -50,14 +49,13 @@ class CompressedMemorySettings(ReadingSettings):
     extract: Literal["central", "coverage", "informative"] = "informative"
     memory: Literal["gist", "raw"] = "gist"
     recall: Literal["fused", "memory"] = "fused"
-    candidates: int = 24
+    candidates: int = 12
     gate: Literal["choose", "likelihood", "similarity"] = "choose"
     gate_weight: float = 0.25
     accept: int = 8
     waves: int = 2
-    first_share: float = 0.5
     seeds: int = 3
-    hop_weight: float = 0.5
+    hop_weight: float = 1.0
     reasoner: Literal["score", "model"] = "score"
 
 

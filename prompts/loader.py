@@ -30,13 +30,14 @@ class Piece:
     """A part of what fills a slot.
 
     ``span`` says which characters of a document the text is, ``record`` which record it is or begins; only literal text
-    that is neither is stored with the run.
+    that is neither is stored with the run. ``cacheable`` says that several prompts share everything up to its end.
     """
 
     text: str
     span: Span | None = None
     record: str = ""
     trusted: bool = False
+    cacheable: bool = False
 
     def reference(self) -> dict[str, Any]:
         """What to store so that the piece can be rendered again."""
@@ -144,7 +145,7 @@ def _turns(name: str, body: str) -> tuple[tuple[ChatRole, tuple[tuple[str, str],
 
 def _segment(role: ChatRole, piece: Piece) -> Segment:
     span = (piece.span.document_id, piece.span.start, piece.span.end) if piece.span else None
-    return Segment(role, piece.text, trusted=piece.trusted, span=span)
+    return Segment(role, piece.text, trusted=piece.trusted, cacheable=piece.cacheable, span=span)
 
 
 def _malformed(name: str, reason: str) -> InputError:

@@ -75,7 +75,7 @@ def test_the_whole_workspace_is_asked_without_files(command, book):
 
 
 def test_a_spent_budget_has_its_own_exit_code(command, book):
-    code, out, _ = command("ask", book, QUESTION, "--max-seconds", "0")
+    code, _, _ = command("ask", book, QUESTION, "--max-seconds", "0")
     assert code in (0, 3)  # without a model nothing is spent but time
 
 

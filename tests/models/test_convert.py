@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from rereader.models import installed
 from rereader.models.convert import convert_gguf, main
 from rereader.models.installed import locate
 from rereader.models.manifest import read_manifest
-from rereader.schema.errors import InputError, ModelError
+from rereader.schema.errors import InputError, ModelError, RereaderError
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +105,25 @@ def test_a_gguf_of_the_user_s_own_is_converted_once(tiny: ModuleType, tmp_path: 
     before = (folder / "model.safetensors").stat().st_mtime_ns
     assert locate(str(source), tmp_path / "models") == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
-    broken = tmp_path / "broken.gguf"
-    broken.write_bytes(source.read_bytes()[:5000])
-    with pytest.raises(ModelError, match=r"broken\.gguf"):
-        locate(str(broken), tmp_path / "models")
-    assert [path.name for path in (tmp_path / "models" / ".converted").iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ((1, 'noise\n["ModelError", "t.gguf cannot be read", "Use another."]\n'), r"t\.gguf cannot be read"),
+        ((1, '["MissingExtra", "x", "y"]'), "packages that are not installed"),
+        ((-9, ""), "killed, perhaps for want of memory"),
+        ((2, "Traceback\nValueError: odd"), r"t\.gguf failed: ValueError: odd"),
+    ],
+)
+def test_a_conversion_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: tuple[int, str], message: str
+) -> None:
+    (tmp_path / "t.gguf").write_bytes(b"GGUF")
+    monkeypatch.setattr(installed, "run_module", lambda *_, **__: result)
+    with pytest.raises(RereaderError, match=message):
+        locate(str(tmp_path / "t.gguf"), tmp_path / "models")
+    assert list((tmp_path / "models" / ".converted").iterdir()) == []
 
 
 def test_paths_without_a_model_are_refused(tmp_path: Path) -> None:

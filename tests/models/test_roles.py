@@ -40,8 +40,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replaces the loading of language models; holds the names loaded so far."""
     names: list[str] = []
 
-    def load(folder: Path, name: str, device: str, threads: int | None) -> LanguageModel:
+    def load(folder: Path, name: str, device: str, threads: int | None, settings_cache: Path | None) -> LanguageModel:
         names.append(name)
+        assert settings_cache is None or not settings_cache.exists()
         return Closing(lambda prompt: prompt, name=name)
 
     monkeypatch.setattr(roles, "_language_model", load)

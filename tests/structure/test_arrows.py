@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 LEVELS = (
+    {"__main__"},
     {"cli"},
     {"server", "evals", "training", "testing"},
     {"runs"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -152,9 +153,11 @@ def bind(names: RoleNames, models_dir: Path, *, device: str = "auto", threads: i
         else:
             folder = locate(name, models_dir)
             _check_kind(role, name, folder)
-            load = _embedder if role == "embedder" else _language_model
-            fresh = _Once(partial(load, folder, _display_name(name, folder), device, threads))
-            loaders[role] = shared.setdefault(str(folder.resolve()), fresh)
+            given = (folder, _display_name(name, folder), device, threads)
+            load: Callable[[], LanguageModel | Embedder] = partial(_embedder, *given)
+            if role != "embedder":
+                load = partial(_language_model, *given, _settings_cache(models_dir))
+            loaders[role] = shared.setdefault(str(folder.resolve()), _Once(load))
     return Models.lazy(asdict(names), loaders)
 
 
@@ -209,10 +212,24 @@ def _embedder(folder: Path, name: str, device: str, threads: int | None) -> Embe
     return SentenceEmbedder.load(folder, name=name, device=device, threads=threads, weights_sha256=_digest(folder))
 
 
-def _language_model(folder: Path, name: str, device: str, threads: int | None) -> LanguageModel:
+def _language_model(
+    folder: Path, name: str, device: str, threads: int | None, settings_cache: Path | None
+) -> LanguageModel:
     from rereader.models.local import LocalModel
 
-    return LocalModel.load(folder, name=name, device=device, threads=threads, weights_sha256=_digest(folder))
+    return LocalModel.load(
+        folder,
+        name=name,
+        device=device,
+        threads=threads,
+        settings_cache=settings_cache,
+        weights_sha256=_digest(folder),
+    )
+
+
+def _settings_cache(models_dir: Path) -> Path | None:
+    """Where measured settings are kept between runs; nowhere if the models folder is read-only."""
+    return models_dir / ".settings.json" if os.access(models_dir, os.W_OK) else None
 
 
 def _digest(folder: Path) -> str:
