@@ -195,8 +195,9 @@ def node(name: str, work: Work) -> Node:
 def peak_memory() -> int:
     """Most bytes of main memory that this process has held so far."""
     info = psutil.Process().memory_info()
-    if hasattr(info, "peak_wset"):
-        return int(info.peak_wset)
+    on_windows: int | None = getattr(info, "peak_wset", None)
+    if on_windows is not None:
+        return on_windows
     import resource  # not on Windows
 
     unit = 1 if sys.platform == "darwin" else 1024

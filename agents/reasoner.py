@@ -143,7 +143,8 @@ def _indexed(
 
 def _embedded(context: RunContext, passages: Mapping[PassageKey, Passage]) -> dict[PassageKey, Float32Array]:
     texts = [context.library.documents.text_of(passage.span) for passage in passages.values()]
-    pieces, rows = [], dict[PassageKey, list[int]]()
+    pieces: list[str] = []
+    rows: dict[PassageKey, list[int]] = {}
     for key, text, windows in zip(passages, texts, context.models.embedder.windows(texts), strict=True):
         for start, end in windows:
             rows.setdefault(key, []).append(len(pieces))

@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-WORDS = (
-    "sea wind harbour stone morning letter quiet road window bread river winter garden paper evening lamp field"
-).split()
+WORDS = [
+    "sea",
+    "wind",
+    "harbour",
+    "stone",
+    "morning",
+    "letter",
+    "quiet",
+    "road",
+    "window",
+    "bread",
+    "river",
+    "winter",
+    "garden",
+    "paper",
+    "evening",
+    "lamp",
+    "field",
+]
 
 
 def essay(seed: int, sentences: int) -> list[str]:
