@@ -62,7 +62,7 @@ def test_packaged_suites_hold_the_systems_to_compare() -> None:
         assert systems["no-context"].settings["context"] == "none"
         assert systems["bm25"].settings["ranker"] == "bm25"
         assert {system.settings["evidence_words"] for system in systems.values()} == {300}
-        assert {"embedding", "retrieval", "memory-extract", "memory-model", "memory-raw"} <= set(systems)
+        assert {"embedding", "retrieval", "memory-extract", "memory-raw"} <= set(systems)
 
 
 SUITE = """

@@ -182,8 +182,9 @@ def test_the_working_memory_leads_to_the_second_hop(session):
     assert any("Tamwenis" in item.quote for item in two.evidence)
 
 
-def test_the_gate_remembers_every_chunk_it_considered(session, document):
-    answer = session.ask(QUESTION, [document.id])
+@pytest.mark.parametrize("method", ["choose", "likelihood"])
+def test_the_gate_remembers_every_chunk_it_considered(session, document, method):
+    answer = session.ask(QUESTION, [document.id], settings={"gate": method, "gist": "extract"})
     gates = [step for step in session.library.runs.steps(answer.run_id) if step.node == "gate"]
     decisions = gates[0].detail["decisions"]
     assert sum(row[-1] for row in decisions) == min(8, len(decisions))

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from rereader.config import Config, load_config
-from rereader.models.roles import RoleNames, default_names
+from rereader.models.roles import RoleNames
+from rereader.runs.choosing import choose_names
 from rereader.schema import Budget, InputError
 
 Workspace = Annotated[Path | None, typer.Option(help="Folder of the library.", show_default="the user's data folder")]
@@ -26,21 +27,11 @@ Graph = Annotated[str | None, typer.Option("--graph", "-g", help="Reading strate
 Gist = Annotated[str | None, typer.Option(help="How memories are made: auto, extract or model.")]
 Encoding = Annotated[str | None, typer.Option(help="Encoding of the files.", show_default="found out")]
 
-_ROLES = ("reader", "gister", "scorer", "embedder")
-
 
 def role_names(config: Config, model: str | None, roles: list[str] | None) -> tuple[RoleNames, list[str]]:
     """Models by role from command line and configuration; the rest by what is pulled, with warnings."""
-    named = dict(config.roles)
-    if model or config.model:
-        named["reader"] = model or config.model or ""
-    named |= pairs(roles or [], "--role")
-    for role in named:
-        if role not in _ROLES:
-            raise InputError(f"There is no role {role!r}.", f"Roles: {', '.join(_ROLES)}.")
-    names, warnings = default_names(config.models_dir)
-    chosen = RoleNames(**{role: named.get(role, getattr(names, role)) for role in _ROLES})
-    return chosen, [text for text in warnings if not any(role in text for role in named)]
+    named = pairs(roles or [], "--role")
+    return choose_names(config, {"reader": model, **named} if model else named)
 
 
 def graph_settings(values: list[str] | None, gist: str | None) -> dict[str, Any]:

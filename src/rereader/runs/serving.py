@@ -12,6 +12,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from rereader.runs.session import open_session
+from rereader.schema import RereaderError
 
 
 class ServedState(TypedDict, total=False):
@@ -20,6 +21,7 @@ class ServedState(TypedDict, total=False):
     question: str
     document_ids: list[str]
     answer: dict[str, Any]
+    error: str
 
 
 Served = CompiledStateGraph[ServedState, None, ServedState, ServedState]
@@ -29,9 +31,12 @@ def served(name: str) -> Served:
     """A one-node graph that runs the reading graph ``name`` in a session of its own."""
 
     def read(state: ServedState) -> ServedState:
-        with open_session() as session:
-            identities = state.get("document_ids") or [d.id for d in session.library.documents.all()]
-            answer = session.ask(state["question"], identities, graph=name)
+        try:
+            with open_session() as session:
+                identities = state.get("document_ids") or [d.id for d in session.library.documents.all()]
+                answer = session.ask(state.get("question", ""), identities, graph=name)
+        except RereaderError as error:  # the server would show "An internal error occurred" instead
+            return {"error": str(error)}
         return {"answer": answer.model_dump(mode="json")}
 
     graph = StateGraph(ServedState)

@@ -24,7 +24,8 @@ from rereader.memory.library import Library
 from rereader.memory.runs import Run
 from rereader.models.base import Cancel
 from rereader.models.installed import locate
-from rereader.models.roles import EXTRACTIVE, Models, RoleNames, bind, default_names
+from rereader.models.roles import EXTRACTIVE, Models, RoleNames, bind
+from rereader.runs.choosing import choose_names
 from rereader.runs.counting import counter_of
 from rereader.schema import Answer, Budget, Document, Event, InputError, Interrupted, Usage
 from rereader.tools.tokens import TokenCounter
@@ -221,7 +222,7 @@ def open_session(
     config = load_config(workspace=workspace, models_dir=models_dir, device=device, threads=threads)
     warnings: list[str] = []
     if names is None:
-        names, warnings = default_names(config.models_dir)
+        names, warnings = choose_names(config)
     models = bind(names, config.models_dir, device=config.device, threads=config.threads)
     folder = None if names.reader == EXTRACTIVE else locate(names.reader, config.models_dir)
     session = Session(Library(config.workspace), models, counter_of(folder), warnings)
