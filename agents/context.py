@@ -163,7 +163,8 @@ def node(name: str, work: Work) -> Node:
         context.log.calls.clear()
         context.check_cancelled()
         context.listen(Event("step", context.run_id, number, node=name))
-        before, warned = context.usage.model_copy(deep=True), len(context.warnings)
+        before = context.usage.model_copy(deep=True)
+        warned = len(context.warnings) if number > 1 else 0  # the first step keeps what was said before it
         started, clock = time.time(), time.monotonic()
         try:
             outcome = work(state, context)

@@ -83,6 +83,9 @@ def test_graphs_are_listed_and_drawn(command, tmp_path):
     assert "compressed-memory" in command("graphs", "list")[1]
     assert json.loads(command("graphs", "list", "--json")[1])[0]["settings"]["waves"] == 2
     assert "gate" in command("graphs", "draw", "compressed-memory")[1]
+    picture = tmp_path / "graph.png"
+    assert command("graphs", "draw", "compressed-memory", "--png", picture)[0] == 0
+    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 10_000
 
 
 def test_models_and_config_are_shown(command, workspace):

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from langchain_core.runnables.graph import Graph
 
 _STEP = 1.3
-_BEND = 0.9
+_BEND = 0.5
+_SIDE = 0.38
+_HALF_BOX = 0.32
 
 
 def draw_png(graph: Graph, path: Path) -> None:
@@ -36,17 +38,17 @@ def draw_png(graph: Graph, path: Path) -> None:
         axes.text(0, height[name], name.strip("_"), ha="center", va="center", bbox=box, fontsize=11)
     for edge in graph.edges:
         distance = names.index(edge.target) - names.index(edge.source)
-        bend = 0.0 if distance == 1 else (_BEND if distance > 1 else -_BEND) * 0.6
-        side = 0.0 if distance == 1 else (0.55 if distance > 1 else -0.55)
+        side = 0.0 if distance == 1 else _SIDE if distance > 1 else -_SIDE
+        gap = _HALF_BOX if distance == 1 else 0.0
         axes.annotate(
             "",
-            xy=(side, height[edge.target] + (0.32 if distance > 0 else -0.3)),
-            xytext=(side, height[edge.source] - (0.32 if distance > 0 else -0.3)),
+            xy=(side, height[edge.target] + gap),
+            xytext=(side, height[edge.source] - gap),
             arrowprops={
                 "arrowstyle": "-|>",
                 "color": "#3a5a8c",
                 "linestyle": "--" if edge.conditional and distance != 1 else "-",
-                "connectionstyle": f"arc3,rad={-bend}",
+                "connectionstyle": f"arc3,rad={0 if distance == 1 else -_BEND}",
             },
         )
     figure.savefig(path, dpi=150, bbox_inches="tight")

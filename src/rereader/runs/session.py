@@ -166,8 +166,6 @@ class Session:
             status = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed"
             self.library.runs.update(run.id, status=status, usage=context.usage)
             raise
-        finally:
-            Path(f"{path}.lock").unlink(missing_ok=True)
         answer = self.library.runs.get(run.id).answer
         assert answer is not None, "the finisher stores an answer"
         return answer

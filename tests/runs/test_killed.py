@@ -1,0 +1,109 @@
+"""kill -9 at random moments: nothing finished is lost or made again, the answer is that of an unharmed run."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rereader.memory.library import Library
+from rereader.testing.sessions import scripted_session
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+from rereader.models.hashing import HashingEmbedder
+from rereader.models.roles import Models
+from rereader.models.scripted import ScriptedModel
+from rereader.testing.sessions import quoting_reply, scripted_session
+from rereader.testing.texts import essay, plant
+
+workspace, log = Path(sys.argv[1]), Path(sys.argv[2])
+
+def slowly(reply):
+    def say(prompt):
+        time.sleep(0.02)
+        made = reply(prompt)
+        with log.open("a") as lines:
+            lines.write(repr(hash(prompt)) + "\\n")
+        return made
+    return say
+
+models = Models(
+    reader=ScriptedModel(slowly(quoting_reply), name="reader"),
+    gister=ScriptedModel(slowly(lambda prompt: "A gist of it. " + prompt[-40:]), name="gister"),
+    scorer=ScriptedModel(lambda prompt: "A", name="scorer"),
+    embedder=HashingEmbedder(),
+)
+session = scripted_session(workspace, models)
+settings = {"gist": "model", "gate": "choose", "reasoner": "model", "decline_below": 0}
+text = plant(essay(7, 700), ["The strongbox of the Ulpelhala office opens with 5265."])
+document = session.add_text(text, title="t", source="t", settings=settings)
+runs = session.library.runs.all()
+question = "With which number does the strongbox of the Ulpelhala office open?"
+answer = session.resume(runs[0].id) if runs else session.ask(question, [document.id], settings=settings)
+print(answer.model_dump_json())
+"""
+
+
+def start(workspace, log):
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(workspace), str(log)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err.decode()
+    return json.loads(out)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_killed_run_goes_on_where_it_was(tmp_path, seed):
+    whole = finish(start(tmp_path / "whole", tmp_path / "whole.log"))
+    rng = random.Random(seed)
+    workspace, log = tmp_path / "ws", tmp_path / "log"
+    kills, began = 0, time.monotonic()
+    while kills < 4 and time.monotonic() - began < 60:
+        process = start(workspace, log)
+        time.sleep(rng.uniform(0.9, 2.2))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        if (workspace / "library.db").exists():
+            with Library(workspace) as library:
+                assert library.database.rows("PRAGMA integrity_check")[0][0] == "ok"
+    answer = finish(start(workspace, log))
+    assert answer["answer"] == whole["answer"]
+    assert [e["quote"] for e in answer["evidence"]] == [e["quote"] for e in whole["evidence"]]
+    assert answer["usage"]["calls"] == whole["usage"]["calls"]
+    made = log.read_text().split()
+    once = set((tmp_path / "whole.log").read_text().split())
+    assert set(made) == once
+    # Only the batch that was at work when the kill came may be made again.
+    assert len(made) - len(once) <= kills * 16
+
+
+def test_two_processes_do_not_run_one_run(tmp_path):
+    from filelock import FileLock
+
+    from rereader.schema import Budget, InputError
+
+    session = scripted_session(tmp_path)
+    document = session.add_text("Some text to ask about.", title="t", source="t")
+    run = session.library.runs.create(
+        "busy", question="What?", graph="retrieval", settings={}, models={}, budget=Budget(), document_ids=[document.id]
+    )
+    with (
+        FileLock(f"{session.library.checkpoint_path(run.id)}.lock"),
+        pytest.raises(InputError, match="another process"),
+    ):
+        session.resume(run.id)
+    assert session.library.runs.get(run.id).status == "running"
