@@ -23,6 +23,8 @@ from rereader.tools.words import content_words
 _CITATION = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]?")
 _LEAD = re.compile(r"^\s*(?:answer\s*:|[-*]\s+)\s*", re.IGNORECASE)
 _WORDS_EXTRACTED = 40
+_BEST = 2
+"""Quotes that the question's coverage is measured on: all of them together hold nearly every word."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def answer(state: ReadingState, context: RunContext) -> Outcome:
         request = Request(load("answer"), {"question": state["question"], "passages": numbered(evidence)})
         sampling = Sampling(max_new_tokens=context.settings.max_new_tokens, stop=("\n",), seed=context.settings.seed)
         draft = parse(reader.generate([request], sampling)[0], evidence, context)
-    signals = measure(state["question"], draft, evidence, context)
+    signals = measure(state["question"], draft, found, evidence, context)
     sure = confidence(signals)
     declined = sure < context.settings.decline_below or not draft.text
     record = Record.create(
@@ -101,13 +103,15 @@ def extract(question: str, ranked: Sequence[Record], evidence: Sequence[Record])
     return Draft(" ".join(sentence.split()[:_WORDS_EXTRACTED]), (evidence.index(best),))
 
 
-def measure(question: str, draft: Draft, evidence: Sequence[Record], context: RunContext) -> Signals:
-    """What the confidence is computed from."""
+def measure(
+    question: str, draft: Draft, ranked: Sequence[Record], evidence: Sequence[Record], context: RunContext
+) -> Signals:
+    """What the confidence is computed from; ``ranked`` are the quotes best first, ``evidence`` in document order."""
     vectors = context.embed.embed([question, *(record.content for record in evidence)])
     cited = [evidence[i].content for i in draft.cited]
     return Signals(
         similarity=float(np.max(vectors[1:] @ vectors[0])),
-        coverage=coverage(question, evidence, context),
+        coverage=coverage(question, ranked[:_BEST], context),
         support=max((supports(draft.text, text) for text in cited), default=0.0),
         logprob=draft.logprob if draft.logprob is not None else 0.0,
     )
@@ -115,14 +119,12 @@ def measure(question: str, draft: Draft, evidence: Sequence[Record], context: Ru
 
 def coverage(question: str, evidence: Sequence[Record], context: RunContext) -> float:
     """Share of the question's content words that the evidence holds, rare words counting more (0 to 1)."""
-    words = sorted(set(content_words(question)))
-    total = held = 0.0
-    text = {word for record in evidence for word in content_words(record.content)}
-    for word in words:
-        weight = max(_rarity(word, record.spans[0].document_id, context) for record in evidence[:1])
-        total += weight
-        held += weight * any(_same_stem(word, other) for other in text)
-    return held / total if total else 1.0
+    document_id = evidence[0].spans[0].document_id
+    rarity = {word: _rarity(word, document_id, context) for word in sorted(set(content_words(question)))}
+    held = {word for record in evidence for word in content_words(record.content)}
+    covered = sum(weight for word, weight in rarity.items() if any(_same_stem(word, other) for other in held))
+    total = sum(rarity.values())
+    return covered / total if total else 1.0
 
 
 def _rarity(word: str, document_id: str, context: RunContext) -> float:

@@ -1,7 +1,8 @@
 """How sure the program is of an answer. Declining is its decision, not the model's mood.
 
-A logistic model over four signals that cost no model call. Its weights were fitted on the development split of the
-needles and book questions (``scripts/fit_confidence``); docs/results holds the rows.
+A logistic model over four signals that cost no model call. Its weights are set by hand, since the development split has
+too few questions without an answer to fit them; ``scripts/fit_confidence`` prints fitted ones for more data, and
+docs/measurements.md says how well these tell answers from their absence.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-_BIAS = -5.0
-_WEIGHTS = {"similarity": 3.0, "coverage": 5.0, "support": 1.0, "logprob": 0.5}
+_BIAS = -1.5
+_WEIGHTS = {"similarity": 1.0, "coverage": 3.0, "support": 1.0, "logprob": 1.0}
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Signals:
 
     Args:
         similarity: Best cosine between the question and a quote.
-        coverage: Share of the question's words, by rarity, that the quotes hold.
+        coverage: Share of the question's words, by rarity, that the two best quotes hold.
         support: Share of the answer's words that a cited quote carries.
         logprob: Mean log-probability of the answer's tokens; 0 without a model.
     """
