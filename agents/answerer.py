@@ -20,7 +20,8 @@ from rereader.tools.citations import supports
 from rereader.tools.sentences import sentence_spans
 from rereader.tools.words import content_words
 
-_CITATION = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]?")
+_CITATION = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]?|(?<=[.;,:])\s+(\d{1,2})\.?$")
+"""Numbers in square brackets, or one that follows the answer's last sentence bare."""
 _LEAD = re.compile(r"^\s*(?:answer\s*:|[-*]\s+)\s*", re.IGNORECASE)
 _WORDS_EXTRACTED = 40
 _BEST = 2
@@ -75,7 +76,7 @@ def parse(generation: Generation, evidence: Sequence[Record], context: RunContex
     A reply without a valid citation counts as a parse failure; the quotes that carry most of its words are cited then.
     """
     line = _LEAD.sub("", generation.text.strip().split("\n")[0])
-    numbers = [int(n) - 1 for group in _CITATION.findall(line) for n in group.split(",")]
+    numbers = [int(n) - 1 for groups in _CITATION.findall(line) for n in "".join(groups).split(",")]
     text = _CITATION.sub("", line).strip().strip('"')
     cited = tuple(dict.fromkeys(n for n in numbers if 0 <= n < len(evidence)))
     logprob = float(np.mean(generation.logprobs)) if generation.logprobs else None

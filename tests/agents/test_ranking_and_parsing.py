@@ -1,18 +1,21 @@
 """Small pieces of agents: fused scores, numbers in replies, prompts, budgets, confidence."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rereader.agents.answerer import _same_stem
+from rereader.agents.answerer import parse as parse_answer
 from rereader.agents.confidence import Signals, confidence
 from rereader.agents.gate import add_hops
 from rereader.agents.reasoner import parse_numbers
 from rereader.agents.searcher import Query, asked, hop
+from rereader.models.base import Generation
 from rereader.prompts.loader import Piece, load, parse, references
-from rereader.schema import Budget, BudgetMeter, BudgetSpent, InputError, Span
+from rereader.schema import Budget, BudgetMeter, BudgetSpent, InputError, Record, RecordKind, Span, Usage
 from rereader.tools.ranking import Ranking, fuse
 
 
@@ -55,6 +58,23 @@ def test_a_hop_searches_for_the_words_the_question_did_not_have():
 )  # fmt: skip
 def test_numbers_in_a_reply(reply, expected):
     assert parse_numbers(reply, 5) == expected
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "cited"),
+    [("Bald Hills [2]", "Bald Hills", (1,)), ("Answer: Bald Hills [1, 2]", "Bald Hills", (1, 0)),
+     ("Bald Hills. 2", "Bald Hills.", (1,)), ("Bald Hills", "Bald Hills", (1,)), ("Bald Hills [9]", "Bald Hills", (1,)),
+     ("5265", "5265", (0,)), ("- 5265 [1]\nmore", "5265", (0,)), ("the moon [2", "the moon", (1,)), ("", "", ())],
+)  # fmt: skip
+def test_answers_are_split_into_text_and_citations(reply, text, cited):
+    evidence = [quote_record("The strongbox opens with 5265."), quote_record("He lives at Bald Hills.")]
+    draft = parse_answer(Generation(reply, (), "stop", 1), evidence, SimpleNamespace(usage=Usage()))
+    assert draft.text == text
+    assert set(draft.cited) == set(cited) if len(cited) > 1 else draft.cited == cited
+
+
+def quote_record(text):
+    return Record.create(run_id="r", kind=RecordKind.QUOTE, content=text, agent="a")
 
 
 def test_prompts_are_strict():
