@@ -11,7 +11,7 @@ PYTHON_SCRIPTS := $(shell grep -l '^\#!.*python' scripts/* 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help .venv demo test check lint format types audit wheel-smoke docs notebooks browser clean
+.PHONY: help .venv demo models test check lint format types audit wheel-smoke docs notebooks browser clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,10 @@ demo: $(STAMP) ## Pull the default models and a sample book, ask it a question
 test: $(STAMP) ## Run the tests; those of real models run when the models were pulled
 	$(BIN)/pytest -m 'not browser'
 
-check: lint types test wheel-smoke docs notebooks browser ## Everything that must hold before a change goes in
+models: $(STAMP) ## Pull the two small models that the tests of real models need (190 MB)
+	$(BIN)/rereader models pull --quiet tiny embed
+
+check: lint types models test wheel-smoke docs notebooks browser ## Everything that must hold before a change goes in
 
 lint: $(STAMP) ## Check style
 	$(BIN)/ruff check . $(PYTHON_SCRIPTS)
