@@ -246,3 +246,32 @@ def test_a_workspace_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError, match="Cannot write"):
         Library(tmp_path / "file" / "ws")
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(library):
+    [pages] = library.database.rows("PRAGMA page_count")
+    library.database.rows(f"PRAGMA max_page_count={pages[0] + 20}")
+    with pytest.raises(StoreError, match="No space left"):
+        library.documents.add("x" * 1_000_000, title="t", source="s", loader="t")
+    library.database.rows("PRAGMA max_page_count=1000000")
+    assert library.documents.all() == []
+    assert library.database.rows("SELECT * FROM text_blocks") == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("attempt to write a readonly database", "--workspace"),
+        ("unable to open database file", "--workspace"),
+        ("database is locked", "Another process"),
+        ("something new", "failed"),
+    ],
+)
+def test_errors_of_the_database_become_one_clear_line(tmp_path, reason, words):
+    import sqlite3
+
+    from rereader.memory.database import translated
+
+    with pytest.raises(StoreError, match=words) as caught, translated(tmp_path / "library.db"):
+        raise sqlite3.OperationalError(reason)
+    assert "\n" not in str(caught.value)
