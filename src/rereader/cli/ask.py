@@ -39,11 +39,15 @@ def ask(
 ) -> int:
     """Answer a question about files, or about the whole workspace when no file is named.
 
-    Examples:
-      rereader ask novel.txt "Who keeps the bees?"
-      rereader ask letters/ notes.md "When was the mill sold?" --graph retrieval
-      zcat book.gz | rereader ask - "Where does it begin?" --json
-      rereader ask --run 3f2a "And who bought it?"
+    For example:
+
+    rereader ask novel.txt "Who keeps the bees?"
+
+    rereader ask letters/ notes.md "When was the mill sold?" --graph retrieval
+
+    zcat book.gz | rereader ask - "Where does it begin?" --json
+
+    rereader ask --run 3f2a "And who bought it?"
     """
     *sources, question = arguments
     _check(sources, question, run)

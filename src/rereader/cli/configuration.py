@@ -15,8 +15,9 @@ app = typer.Typer(help="Show the configuration.", no_args_is_help=True)
 def show(json: options.Json = False) -> None:
     """Show the settings in force: file, then environment, then defaults.
 
-    Example:
-      rereader config show
+    For example:
+
+    rereader config show
     """
     values = load_config().model_dump(mode="json")
     if json:
@@ -30,7 +31,8 @@ def show(json: options.Json = False) -> None:
 def path() -> None:
     """Show where the configuration file is looked for.
 
-    Example:
-      rereader config path
+    For example:
+
+    rereader config path
     """
     output().print(str(config_path()), markup=False)

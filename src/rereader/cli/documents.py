@@ -29,10 +29,13 @@ def add(
 ) -> None:
     """Read documents and make the memories that a graph searches. What is done already is not done again.
 
-    Examples:
-      rereader add novel.txt
-      rereader add letters/ --gist model
-      zcat book.gz | rereader add -
+    For example:
+
+    rereader add novel.txt
+
+    rereader add letters/ --gist model
+
+    zcat book.gz | rereader add -
     """
     config = options.configuration(workspace)
     names, _ = options.role_names(config, None, role)
@@ -61,8 +64,9 @@ def add(
 def list_documents(workspace: options.Workspace = None, json: options.Json = False) -> None:
     """List the documents of the workspace.
 
-    Example:
-      rereader documents --json
+    For example:
+
+    rereader documents --json
     """
     with Library(options.configuration(workspace).workspace) as library:
         found = library.documents.all()
@@ -85,8 +89,9 @@ def remove(
 ) -> None:
     """Delete a document with all its memories, runs and cached replies; only a tombstone stays.
 
-    Example:
-      rereader remove 3f2a9c --yes
+    For example:
+
+    rereader remove 3f2a9c --yes
     """
     with Library(options.configuration(workspace).workspace) as library:
         found = library.documents.get(document)

@@ -21,8 +21,9 @@ app = typer.Typer(help="List and draw reading graphs.", no_args_is_help=True)
 def list_graphs(json: options.Json = False) -> None:
     """List reading graphs and their settings.
 
-    Example:
-      rereader graphs list
+    For example:
+
+    rereader graphs list
     """
     found = all_graphs()
     if json:
@@ -52,9 +53,11 @@ def draw(
 ) -> None:
     """Draw a graph as Mermaid text, or as a PNG picture.
 
-    Examples:
-      rereader graphs draw compressed-memory
-      rereader graphs draw compressed-memory --png graph.png
+    For example:
+
+    rereader graphs draw compressed-memory
+
+    rereader graphs draw compressed-memory --png graph.png
     """
     graph = get_graph(name)
     drawable = graph.build(graph.settings({})).compile().get_graph()

@@ -29,8 +29,9 @@ _MIB = 1 << 20
 def list_models(json: options.Json = False) -> None:
     """List the models that can be pulled and those that are here.
 
-    Example:
-      rereader models list
+    For example:
+
+    rereader models list
     """
     here = {model.name for model in shelf.installed(load_config().models_dir)}
     entries = load_catalogue().entry
@@ -55,9 +56,11 @@ def pull_models(
 
     An interrupted pull goes on where it stopped.
 
-    Examples:
-      rereader models pull
-      rereader models pull small embed
+    For example:
+
+    rereader models pull
+
+    rereader models pull small embed
     """
     config = load_config()
     catalogue = load_catalogue()
@@ -84,8 +87,9 @@ def show_model(
 ) -> None:
     """Show where a model comes from, its licence and what is known about it.
 
-    Example:
-      rereader models show tiny --check
+    For example:
+
+    rereader models show tiny --check
     """
     entry = load_catalogue().find(name)
     if check:

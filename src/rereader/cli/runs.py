@@ -28,8 +28,9 @@ RunId = Annotated[str, typer.Argument(help="Id of a run, or its first characters
 def list_runs(workspace: options.Workspace = None, json: options.Json = False) -> None:
     """List runs, newest first.
 
-    Example:
-      rereader runs list
+    For example:
+
+    rereader runs list
     """
     with Library(options.configuration(workspace).workspace) as library:
         found = library.runs.all()
@@ -49,8 +50,9 @@ def resume(
 ) -> int:
     """Go on with a run that was interrupted or killed; no finished model call is made again.
 
-    Example:
-      rereader runs resume 3f2a
+    For example:
+
+    rereader runs resume 3f2a
     """
     config = options.configuration(workspace)
     with Library(config.workspace) as library:
@@ -71,8 +73,9 @@ def resume(
 def show(run_id: RunId, workspace: options.Workspace = None, json: options.Json = False) -> None:
     """Show a run: each step with its decisions and cost, then the answer.
 
-    Example:
-      rereader show 3f2a --json
+    For example:
+
+    rereader show 3f2a --json
     """
     with Library(options.configuration(workspace).workspace) as library:
         run = library.runs.get(run_id)
