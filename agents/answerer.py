@@ -11,7 +11,7 @@ import numpy as np
 from rereader.agents.calls import Request
 from rereader.agents.confidence import Signals, confidence
 from rereader.agents.context import Outcome, ReadingState, RunContext
-from rereader.agents.ledger import in_document_order, numbered, quotes
+from rereader.agents.ledger import in_document_order, listed, quotes
 from rereader.memory.chunks import Chunking
 from rereader.models.base import Generation, Sampling
 from rereader.prompts.loader import load
@@ -20,10 +20,13 @@ from rereader.tools.citations import supports
 from rereader.tools.sentences import sentence_spans
 from rereader.tools.words import content_words
 
-_CITATION = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]?|(?<=[.;,:])\s+(\d{1,2})\.?$")
-"""Numbers in square brackets, or one that follows the answer's last sentence bare."""
 _LEAD = re.compile(r"^\s*(?:answer\s*:|[-*]\s+)\s*", re.IGNORECASE)
 _WORDS_EXTRACTED = 40
+_MOST_CITED = 3
+_GAIN = 0.2
+"""Share of an answer's words that a further quote must add to be cited."""
+_CARRIED = 0.5
+"""Share of an answer's words that its quotes must carry to be cited at all."""
 _BEST = 2
 """Quotes that the question's coverage is measured on: all of them together hold nearly every word."""
 
@@ -49,9 +52,9 @@ def answer(state: ReadingState, context: RunContext) -> Outcome:
     if reader is None:
         draft = extract(state["question"], found, evidence)
     else:
-        request = Request(load("answer"), {"question": state["question"], "passages": numbered(evidence)})
+        request = Request(load("answer"), {"question": state["question"], "passages": listed(evidence)})
         sampling = Sampling(max_new_tokens=context.settings.max_new_tokens, stop=("\n",), seed=context.settings.seed)
-        draft = parse(reader.generate([request], sampling)[0], evidence, context)
+        draft = parse(reader.generate([request], sampling)[0], evidence)
     signals = measure(state["question"], draft, found, evidence, context)
     sure = confidence(signals)
     declined = sure < context.settings.decline_below or not draft.text
@@ -70,30 +73,30 @@ def answer(state: ReadingState, context: RunContext) -> Outcome:
     return Outcome({"status": status, "memory_version": version}, {**detail, "signals": signals.rounded()})
 
 
-def parse(generation: Generation, evidence: Sequence[Record], context: RunContext) -> Draft:
-    """Split a reply such as ``Bald Hills [3]`` into text and citations.
+def parse(generation: Generation, evidence: Sequence[Record]) -> Draft:
+    """The first line of a reply, tied to the quotes that carry its words.
 
-    A reply without a valid citation counts as a parse failure; the quotes that carry most of its words are cited then.
+    Small models cite at random, so citing is the program's work.
     """
-    line = _LEAD.sub("", generation.text.strip().split("\n")[0])
-    numbers = [int(n) - 1 for groups in _CITATION.findall(line) for n in "".join(groups).split(",")]
-    text = _CITATION.sub("", line).strip().strip('"')
-    cited = tuple(dict.fromkeys(n for n in numbers if 0 <= n < len(evidence)))
+    lines = generation.text.strip().split("\n")
+    text = _LEAD.sub("", lines[0]).strip().strip('"')
     logprob = float(np.mean(generation.logprobs)) if generation.logprobs else None
-    if not cited or not any(supports(text, evidence[n].content) >= 0.5 for n in cited):
-        if not cited:
-            context.usage.parse_failures += 1
-        cited = best_support(text, evidence) or cited
-    return Draft(text, cited, logprob)
+    return Draft(text, carriers(text, evidence), logprob)
 
 
-def best_support(text: str, evidence: Sequence[Record]) -> tuple[int, ...]:
-    """The quote that carries most of a text's words, if any carries half of them."""
-    if not text or not evidence:
-        return ()
-    scores = [supports(text, record.content) for record in evidence]
-    best = int(np.argmax(scores))
-    return (best,) if scores[best] >= 0.5 else ()
+def carriers(text: str, evidence: Sequence[Record]) -> tuple[int, ...]:
+    """Positions of at most three quotes that carry a text's words: the best one, then those that add words to it."""
+    cited: list[int] = []
+    carried = 0.0
+    while text and len(cited) < _MOST_CITED:
+        held = " ".join(evidence[i].content for i in cited)
+        gains = [supports(text, f"{held} {record.content}") for record in evidence]
+        best = int(np.argmax(gains))
+        if gains[best] < carried + _GAIN:
+            break
+        cited.append(best)
+        carried = gains[best]
+    return tuple(cited) if carried >= _CARRIED else ()
 
 
 def extract(question: str, ranked: Sequence[Record], evidence: Sequence[Record]) -> Draft:

@@ -98,3 +98,11 @@ def numbered(records: Sequence[Record]) -> list[Piece]:
         pieces.append(Piece(record.content, span=record.spans[0], record=record.id))
         pieces.append(Piece("\n", trusted=True))
     return pieces
+
+
+def listed(records: Sequence[Record]) -> list[Piece]:
+    """Quotes as paragraphs of a prompt."""
+    pieces: list[Piece] = []
+    for record in records:
+        pieces += [Piece(record.content, span=record.spans[0], record=record.id), Piece("\n\n", trusted=True)]
+    return pieces

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from rereader.graphs.registry import all_graphs, get_graph
+from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
 from rereader.schema import Budget, InputError, Interrupted
 from rereader.testing.texts import essay, plant
@@ -225,13 +226,18 @@ def test_gists_are_written_by_the_model_when_asked(session, models):
 
 
 def test_a_reply_that_cannot_be_parsed_is_counted(session, document):
-    session.models.reader._replies = None
-    session.models = type(session.models)(
-        reader=ScriptedModel(lambda prompt: "5265, I think", name="mumbler"),
-        gister=None,
-        scorer=None,
-        embedder=session.models.embedder,
+    session.models = Models(
+        reader=ScriptedModel(lambda prompt: "all of them", name="mumbler"), embedder=session.models.embedder
+    )
+    settings = {"reasoner": "model", "decline_below": 0, "gist": "extract"}
+    answer = session.ask(QUESTION, [document.id], settings=settings)
+    assert answer.usage.parse_failures == 2  # one for each wave
+    assert answer.evidence
+
+
+def test_an_answer_that_no_quote_carries_cites_none(session, document):
+    session.models = Models(
+        reader=ScriptedModel(lambda prompt: "the moon", name="dreamer"), embedder=session.models.embedder
     )
     answer = session.ask(QUESTION, [document.id], settings={"decline_below": 0})
-    assert answer.usage.parse_failures == 1
-    assert answer.claims[0].text == "5265, I think"
+    assert (answer.answer, answer.claims[0].evidence) == ("the moon", ())

@@ -14,22 +14,17 @@ from rereader.tools.tokens import estimate_counter
 from rereader.tools.words import content_words
 
 _SEGMENT = re.compile(r"<(?:user|system|assistant)>\n")
-_PASSAGE = re.compile(r"\[(\d+)\] (.*)")
-_QUESTION = re.compile(r"Question: (.*)")
+_PARTS = re.compile(r"Passages:\n(.*)Question:\s+(.*?)\n", re.DOTALL)
 
 
 def quoting_reply(prompt: str) -> str:
-    """Reply with the passage that shares most words with the question, and its number."""
-    text = re.sub(r"\n(?=\n)", "", _SEGMENT.sub("", prompt)).replace("] \n", "] ").replace(": \n", ": ")
-    text = re.sub(r"(\[\d+\])\s+", r"\1 ", text)
-    text = re.sub(r"Question:\s+", "Question: ", text)
-    question = _QUESTION.search(text)
-    wanted = set(content_words(question[1])) if question else set()
-    found = [(len(wanted & set(content_words(body))), -int(number), body) for number, body in _PASSAGE.findall(text)]
-    if not found:
-        return "unknown"
-    _, number, body = max(found)
-    return f"{body[:60]} [{-number}]"
+    """Reply with the beginning of the passage that shares most words with the question; ``1`` to other prompts."""
+    parts = _PARTS.search(_SEGMENT.sub("", prompt))
+    if not parts or "numbers" in prompt:
+        return "1"
+    wanted = set(content_words(parts[2]))
+    passages = [" ".join(text.split()) for text in parts[1].split("\n\n") if text.strip()]
+    return max(passages, key=lambda text: len(wanted & set(content_words(text))), default="unknown")[:60]
 
 
 def scripted_models() -> Models:
