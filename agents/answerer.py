@@ -22,6 +22,7 @@ from rereader.tools.words import content_words
 
 _LEAD = re.compile(r"^\s*(?:answer\s*:|[-*]\s+)\s*", re.IGNORECASE)
 _WORDS_EXTRACTED = 40
+_SHORTEST_STEM = 3
 _MOST_CITED = 3
 _GAIN = 0.2
 """Share of an answer's words that a further quote must add to be cited."""
@@ -125,8 +126,8 @@ def coverage(question: str, evidence: Sequence[Record], context: RunContext) -> 
     """Share of the question's content words that the evidence holds, rare words counting more (0 to 1)."""
     document_id = evidence[0].spans[0].document_id
     rarity = {word: _rarity(word, document_id, context) for word in sorted(set(content_words(question)))}
-    held = {word for record in evidence for word in content_words(record.content)}
-    covered = sum(weight for word, weight in rarity.items() if any(_same_stem(word, other) for other in held))
+    held = {_stem(word) for record in evidence for word in content_words(record.content)}
+    covered = sum(weight for word, weight in rarity.items() if _stem(word) in held)
     total = sum(rarity.values())
     return covered / total if total else 1.0
 
@@ -138,14 +139,14 @@ def _rarity(word: str, document_id: str, context: RunContext) -> float:
 
 
 def _chunking(document_id: str, context: RunContext) -> Chunking:
-    found = context.library.chunks.chunking(document_id, f"{context.settings.cut};tokens={context.counter.name}")
+    found = context.library.chunks.chunking(document_id, context.chunking_key())
     assert found is not None, "evidence comes from a document that is cut"
     return found
 
 
-def _same_stem(word: str, other: str) -> bool:
-    """Whether two words share all but a short ending (lodge, lodges; buyer, buy)."""
-    shortest = min(len(word), len(other))
-    return word == other or (
-        shortest >= 3 and abs(len(word) - len(other)) <= 3 and word[: shortest - 1] == other[: shortest - 1]
-    )
+def _stem(word: str) -> str:
+    """A word without its commonest endings (lodges, lodged, lodging -> lodg); names and numbers keep theirs."""
+    for ending in ("ing", "ed", "es", "s", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
+            return word[: -len(ending)]
+    return word

@@ -47,6 +47,14 @@ class CallLog:
     calls: list[Call] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Rendered prompts and the tokens that each costs to read."""
+
+    prompts: list[Prompt]
+    sizes: list[int]
+
+
 class Caller:
     """One role's model inside a run.
 
@@ -73,16 +81,18 @@ class Caller:
             "seed": sampling.seed,
         }
 
-        def run(prompts: Sequence[Prompt]) -> list[bytes]:
+        def run(todo: Sequence[int]) -> list[bytes]:
+            prompts = [batch.prompts[i] for i in todo]
             return [pack_generation(g) for g in self.model.generate(prompts, sampling, self._log.cancel)]
 
-        batch = self._batch("generate", requests, settings, sampling.max_new_tokens, run)
-        generations = [unpack_generation(reply) for reply in batch.replies]
+        batch = self._batch(requests)
+        replies = self._replies("generate", batch, [settings] * len(requests), sampling.max_new_tokens, run)
+        generations = [unpack_generation(reply) for reply, _ in replies]
         self._log.meter.refund(tokens=sum(sampling.max_new_tokens - g.completion_tokens for g in generations))
-        for request, generation, size, cached in zip(requests, generations, batch.sizes, batch.cached, strict=True):
+        for i, (generation, (_, cached)) in enumerate(zip(generations, replies, strict=True)):
             written = generation.completion_tokens
-            self._charge(size, written, cached=cached)
-            self._record("generate", request, generation.text, size, written, cached=cached)
+            self._charge(batch.sizes[i], written, cached=cached)
+            self._record("generate", requests[i], generation.text, batch.sizes[i], written, cached=cached)
         return generations
 
     def choose(self, requests: Sequence[Request], options: Sequence[str], null: Request | None = None) -> Float32Array:
@@ -90,64 +100,74 @@ class Caller:
         null_prompt = null.prompt if null else None
         settings = {"options": list(options), "null": prompt_sha256(null_prompt) if null_prompt else ""}
 
-        def run(prompts: Sequence[Prompt]) -> list[bytes]:
-            rows = self.model.choose(prompts, options, null_prompt, self._log.cancel)
-            return [pack_floats(row) for row in rows]
+        def run(todo: Sequence[int]) -> list[bytes]:
+            prompts = [batch.prompts[i] for i in todo]
+            return [pack_floats(row) for row in self.model.choose(prompts, options, null_prompt, self._log.cancel)]
 
-        return self._scores("choose", requests, settings, run)
+        batch = self._batch(requests)
+        if null_prompt and batch.sizes:
+            batch.sizes[0] += self.model.prompt_tokens([null_prompt])[0]
+        return self._scores("choose", requests, batch, [settings] * len(requests), run)
 
     def log_likelihood(self, requests: Sequence[Request], continuations: Sequence[str]) -> Float32Array:
         """Log-probability of ``continuations[i]`` after request ``i``: float32 [n]."""
-        continuation_of = dict(zip((r.prompt for r in requests), continuations, strict=True))
 
-        def run(prompts: Sequence[Prompt]) -> list[bytes]:
-            wanted = [continuation_of[prompt] for prompt in prompts]
+        def run(todo: Sequence[int]) -> list[bytes]:
+            prompts, wanted = [batch.prompts[i] for i in todo], [continuations[i] for i in todo]
             values = self.model.log_likelihood(prompts, wanted, self._log.cancel)
-            return [pack_floats(values[i : i + 1]) for i in range(len(prompts))]
+            return [pack_floats(values[i : i + 1]) for i in range(len(todo))]
 
-        settings = {"continuations": list(continuations) if len(set(continuations)) > 1 else continuations[:1]}
-        return self._scores("log_likelihood", requests, settings, run).reshape(-1)
+        batch = self._batch(requests)
+        added = self.model.count_tokens(continuations)
+        batch.sizes[:] = [size + more for size, more in zip(batch.sizes, added, strict=True)]
+        settings = [{"continuation": continuation} for continuation in continuations]
+        return self._scores("log_likelihood", requests, batch, settings, run).reshape(-1)
 
     def _scores(
         self,
         method: str,
         requests: Sequence[Request],
-        settings: Mapping[str, Any],
-        run: Callable[[Sequence[Prompt]], list[bytes]],
+        batch: _Batch,
+        settings: Sequence[Mapping[str, Any]],
+        run: Callable[[Sequence[int]], list[bytes]],
     ) -> Float32Array:
-        batch = self._batch(method, requests, settings, 0, run)
-        scores = [unpack_floats(reply) for reply in batch.replies]
-        for request, row, size, cached in zip(requests, scores, batch.sizes, batch.cached, strict=True):
+        replies = self._replies(method, batch, settings, 0, run)
+        scores = [unpack_floats(reply) for reply, _ in replies]
+        for request, row, size, (_, cached) in zip(requests, scores, batch.sizes, replies, strict=True):
             self._charge(size, 0, cached=cached)
             self._record(method, request, str([round(float(x), 4) for x in row]), size, 0, cached=cached)
         return np.stack(scores) if scores else np.zeros((0, 0), dtype=np.float32)
 
-    def _batch(
+    def _batch(self, requests: Sequence[Request]) -> _Batch:
+        prompts = [request.prompt for request in requests]
+        return _Batch(prompts, self.model.prompt_tokens(prompts) if prompts else [])
+
+    def _replies(
         self,
         method: str,
-        requests: Sequence[Request],
-        settings: Mapping[str, Any],
+        batch: _Batch,
+        settings: Sequence[Mapping[str, Any]],
         max_new_tokens: int,
-        run: Callable[[Sequence[Prompt]], list[bytes]],
-    ) -> _Batch:
-        prompts = [request.prompt for request in requests]
-        if not prompts:
-            return _Batch([], [], [])
-        sizes = self.model.prompt_tokens(prompts)
-        needed = sum(sizes) + max_new_tokens * len(prompts)
-        self._log.meter.reserve(tokens=needed, calls=len(prompts))
-        keys = [call_key(self.model.fingerprint, method, prompt, settings) for prompt in prompts]
+        run: Callable[[Sequence[int]], list[bytes]],
+    ) -> list[tuple[bytes, bool]]:
+        """Each request's reply, and whether it came from the cache; ``run`` is given the positions that did not."""
+        if not batch.prompts:
+            return []
+        needed = sum(batch.sizes) + max_new_tokens * len(batch.prompts)
+        self._log.meter.reserve(tokens=needed, calls=len(batch.prompts))
+        fingerprint = self.model.fingerprint
+        keys = [call_key(fingerprint, method, p, s) for p, s in zip(batch.prompts, settings, strict=True)]
         found = self._cache.get(keys)
-        missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in found}
+        todo = {key: i for i, key in enumerate(keys) if key not in found}
         try:
-            fresh = dict(zip(missing, run(list(missing.values())), strict=True)) if missing else {}
+            fresh = dict(zip(todo, run(list(todo.values())), strict=True)) if todo else {}
         except BaseException:
             self._log.meter.refund(tokens=needed)
             raise
         if fresh:
             self._cache.put(method, fresh, self._log.document_ids)
         self._log.usage.serial_depth += 1
-        return _Batch([found.get(key) or fresh[key] for key in keys], sizes, [key in found for key in keys])
+        return [(found.get(key) or fresh[key], key in found) for key in keys]
 
     def _charge(self, prompt_tokens: int, completion_tokens: int, *, cached: bool) -> None:
         usage = self._log.usage
@@ -173,13 +193,6 @@ class Caller:
             cached=cached,
         )
         self._log.calls.append(call)
-
-
-@dataclass(frozen=True)
-class _Batch:
-    replies: list[bytes]
-    sizes: list[int]
-    cached: list[bool]
 
 
 class EmbedCaller:

@@ -21,11 +21,11 @@ def chunk(state: ReadingState, context: RunContext) -> Outcome:
 
 def ensure_chunks(context: RunContext, document: Document) -> Chunking:
     """The document's chunking under the run's settings, made now if it is not in the library."""
-    settings = f"{context.settings.cut};tokens={context.counter.name}"
+    settings = context.chunking_key()
     found = context.library.chunks.chunking(document.id, settings)
     if found:
         return found
-    with context.library.adding(document.id):
+    with context.library.adding(document.id, context.checkpoint):
         found = context.library.chunks.chunking(document.id, settings)
         return found or _chunk(context, document, settings)
 
@@ -40,8 +40,8 @@ def _chunk(context: RunContext, document: Document, settings: str) -> Chunking:
         count_tokens=context.counter,
         max_tokens=context.settings.chunk_tokens,
     )
-    context.check_cancelled()
-    passages = cut_passages(text, chunks, context.settings.passage_words)
+    context.checkpoint()
+    passages = list(cut_passages(text, chunks, context.settings.passage_words))
     made = context.library.chunks.add(document.id, settings, chunks, passages)
     context.progress("chunk", started, document.length, document.length, made.tokens)
     return made

@@ -18,6 +18,7 @@ from rereader.memory.runs import Step
 from rereader.memory.working import WorkingMemory
 from rereader.models.base import Cancel, Embedder, LanguageModel
 from rereader.schema import Budget, BudgetMeter, BudgetSpent, Document, Event, Interrupted, ModelError, Progress, Usage
+from rereader.schema.usage import difference
 from rereader.tools.tokens import TokenCounter
 
 
@@ -71,14 +72,14 @@ class RunContext:
     cancel: Cancel = field(default_factory=threading.Event)
     listen: Callable[[Event], None] = field(default=lambda _event: None)
     warnings: list[str] = field(default_factory=list)
-    spent_seconds: float = 0.0
+    resume_hint: str = "Run the same again to go on."
 
     def __post_init__(self) -> None:
         self.meter = BudgetMeter(
             self.budget,
             spent_tokens=self.usage.total_tokens,
             spent_calls=self.usage.calls,
-            spent_seconds=self.spent_seconds,
+            spent_seconds=sum(self.usage.seconds.values()),
         )
         self.log = CallLog(self.meter, self.usage, tuple(d.id for d in self.documents), self.cancel)
         self.step = 0
@@ -115,14 +116,20 @@ class RunContext:
             self.warnings.append(text)
             self.listen(Event("warning", self.run_id, self.step, text=text))
 
-    def check_cancelled(self) -> None:
-        """Stop here if the user asked to.
+    def checkpoint(self) -> None:
+        """Stop here if the user asked to, or if the time is over.
 
         Raises:
-            Interrupted: If so.
+            Interrupted: If the user asked to.
+            BudgetSpent: If the budget's seconds are spent.
         """
         if self.cancel.is_set():
-            raise Interrupted("Interrupted.", f"Go on with: rereader runs resume {self.run_id}")
+            raise Interrupted("Interrupted.", self.resume_hint)
+        self.meter.reserve(tokens=0, calls=0)
+
+    def chunking_key(self) -> str:
+        """What identifies the run's way of cutting documents."""
+        return f"{self.settings.cut};tokens={self.counter.name}"
 
     def progress(self, stage: str, started: float, done: int, total: int, tokens: int = 0) -> None:
         """Report that ``done`` of ``total`` units are finished since ``started`` (``time.monotonic``)."""
@@ -161,7 +168,8 @@ def node(name: str, work: Work) -> Node:
         number = state.get("step", 0) + 1
         context.step = number
         context.log.calls.clear()
-        context.check_cancelled()
+        if context.cancel.is_set():
+            raise Interrupted("Interrupted.", context.resume_hint)
         context.listen(Event("step", context.run_id, number, node=name))
         before = context.usage.model_copy(deep=True)
         warned = len(context.warnings) if number > 1 else 0  # the first step keeps what was said before it
@@ -203,22 +211,3 @@ def peak_memory() -> int:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def difference(after: Usage, before: Usage) -> Usage:
-    """What was used between two moments."""
-    counts = {
-        name: getattr(after, name) - getattr(before, name)
-        for name in (
-            "prompt_tokens",
-            "completion_tokens",
-            "embedded_tokens",
-            "calls",
-            "cached_calls",
-            "cached_tokens",
-            "parse_failures",
-            "serial_depth",
-        )
-    }
-    seconds = {k: v - before.seconds.get(k, 0.0) for k, v in after.seconds.items() if v > before.seconds.get(k, 0.0)}
-    return Usage(**counts, seconds=seconds)

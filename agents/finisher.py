@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.ledger import in_document_order, quote_scores, quotes
 from rereader.memory.runs import Step
@@ -16,7 +18,7 @@ def finish(state: ReadingState, context: RunContext) -> Outcome:
     """Node: store the run's answer."""
     steps = context.library.runs.steps(context.run_id)
     made = assemble(state, context, steps)
-    context.library.runs.update(context.run_id, status=made.status, usage=context.usage, answer=made)
+    context.library.runs.update(context.run_id, status=made.status, answer=made)
     return Outcome({"status": made.status}, {"answer": made.answer, "evidence": len(made.evidence)})
 
 
@@ -25,19 +27,19 @@ def assemble(state: ReadingState, context: RunContext, steps: list[Step]) -> Ans
     run = context.library.runs.get(context.run_id)
     status = _status(state)
     drafted = next((step.detail for step in reversed(steps) if "draft" in step.detail), {})
-    evidence = in_document_order(context, quotes(state, context))
+    found = quotes(state, context)
+    evidence = in_document_order(context, found)
     text = str(drafted.get("draft", ""))
     cited = [record for record in evidence if record.id in set(drafted.get("cited", []))]
     if status == "budget_spent" and not text and evidence:
-        text, cited = evidence[0].content, evidence[:1]
+        text, cited = found[0].content, found[:1]
     declined = status == "declined"
     claims = [] if declined or not text else [_claim(text, cited, evidence)]
-    scores = quote_scores(steps)
     return Answer(
         question=state["question"],
         answer=NOT_STATED if declined else text,
         claims=claims,
-        evidence=[_evidence(record, text, scores, context) for record in evidence],
+        evidence=_evidence(evidence, text, steps, context),
         declined=declined,
         confidence=drafted.get("confidence"),
         status=status,
@@ -59,20 +61,29 @@ def _claim(text: str, cited: list[Record], evidence: list[Record]) -> Claim:
     return Claim(text=text, start=0, end=len(text), evidence=tuple(identities.index(record.id) for record in cited))
 
 
-def _evidence(record: Record, text: str, scores: dict[str, float], context: RunContext) -> Evidence:
-    span = record.spans[0]
-    source = context.library.documents.text_of(span)
-    document = next(d for d in context.documents if d.id == span.document_id)
-    return Evidence(
-        document=document.title,
-        document_id=document.id,
-        start=span.start,
-        end=span.end,
-        quote=source,
-        match=Match.EXACT,
-        verified=source == record.content,
-        supports=round(supports(text, source), 3) if text else None,
-        score=scores.get(record.id),
-        line=context.library.documents.line_of(document.id, span.start),
-        record=record.id,
-    )
+def _evidence(records: Sequence[Record], text: str, steps: Sequence[Step], context: RunContext) -> list[Evidence]:
+    scores = quote_scores(steps)
+    matches = {identity: match for step in steps for identity, match in step.detail.get("matches", {}).items()}
+    made: list[Evidence] = []
+    for document in context.documents:
+        spans = [record.spans[0] for record in records if record.spans[0].document_id == document.id]
+        lines = context.library.documents.lines_of(document.id, [span.start for span in spans])
+        for record in (record for record in records if record.spans[0].document_id == document.id):
+            span = record.spans[0]
+            source = context.library.documents.text_of(span)
+            made.append(
+                Evidence(
+                    document=document.title,
+                    document_id=document.id,
+                    start=span.start,
+                    end=span.end,
+                    quote=source,
+                    match=Match(matches.get(record.id, Match.EXACT)),
+                    verified=source == record.content,
+                    supports=round(supports(text, source), 3) if text else None,
+                    score=scores.get(record.id),
+                    line=lines[span.start],
+                    record=record.id,
+                )
+            )
+    return made

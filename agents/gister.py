@@ -38,7 +38,7 @@ def gist_method(context: RunContext, chunking: Chunking) -> str:
     if wanted != "auto":
         return wanted
     gister = context.models.gister
-    if gister is None or (gister.device == "cpu" and chunking.tokens > AUTO_LIMIT):
+    if gister is None or (chunking.tokens > AUTO_LIMIT and gister.device == "cpu"):
         return "extract"
     return "model"
 
@@ -56,7 +56,7 @@ def ensure_gists(context: RunContext, chunking: Chunking) -> str:
     method = gist_method(context, chunking)
     key = gist_key(context, method)
     if context.library.records.gist_count(chunking, key) < chunking.chunks:
-        with context.library.adding(chunking.document_id):
+        with context.library.adding(chunking.document_id, context.checkpoint):
             if method == "extract":
                 _extract_all(context, chunking, key)
             else:
@@ -72,7 +72,7 @@ def _extract_all(context: RunContext, chunking: Chunking, key: str) -> None:
     frequency, total = document_frequencies(text[c.span.start : c.span.end] for c in chunks)
     tokens = 0
     for first in range(done, len(chunks), _EXTRACT_BATCH):
-        context.check_cancelled()
+        context.checkpoint()
         batch = chunks[first : first + _EXTRACT_BATCH]
         records = [_extract(context, chunk, text, frequency, total, key) for chunk in batch]
         context.library.records.add_gists(chunking, key, records)
@@ -104,7 +104,7 @@ def _write_all(context: RunContext, chunking: Chunking, key: str) -> None:
     done = context.library.records.gist_count(chunking, key)
     tokens = 0
     for first in range(done, chunking.chunks, _MODEL_BATCH):
-        context.check_cancelled()
+        context.checkpoint()
         batch = context.library.chunks.range(chunking, first, first + _MODEL_BATCH)
         pieces = [Piece(context.library.documents.text_of(chunk.span), span=chunk.span) for chunk in batch]
         requests = [Request(load("gist"), {"passage": [piece]}) for piece in pieces]

@@ -37,7 +37,7 @@ def ensure_index(context: RunContext, chunking: Chunking, memory: str) -> Space:
     space = vectors.space(chunking, kind, embedder.fingerprint)
     if space.complete:
         return space
-    with context.library.adding(chunking.document_id):
+    with context.library.adding(chunking.document_id, context.checkpoint):
         space = vectors.space(chunking, kind, embedder.fingerprint)
         return space if space.complete else _embed_all(context, space)
 
@@ -45,10 +45,10 @@ def ensure_index(context: RunContext, chunking: Chunking, memory: str) -> Space:
 def _embed_all(context: RunContext, space: Space) -> Space:
     vectors, chunking = context.library.vectors, space.chunking
     started = time.monotonic()
-    done = stored = vectors.count(space)
+    done = vectors.count(space)
     ordinal = tokens = 0
     for first in range(0, chunking.chunks, _CHUNKS_PER_BATCH):
-        context.check_cancelled()
+        context.checkpoint()
         last = min(first + _CHUNKS_PER_BATCH, chunking.chunks)
         windows = list(_windows(context, space, first, last))
         if ordinal + len(windows) > done:
@@ -56,7 +56,6 @@ def _embed_all(context: RunContext, space: Space) -> Space:
             matrix = context.models.embedder.embed(texts, context.cancel)
             vectors.add(space, ordinal, [window.unit for window in windows], matrix)
             tokens += sum(context.models.embedder.count_tokens(texts))
-            stored += len(windows)
         ordinal += len(windows)
         context.progress("embed", started, last, chunking.chunks, tokens)
     context.usage.embedded_tokens += tokens

@@ -12,6 +12,9 @@ from rereader.prompts.loader import Piece
 from rereader.schema import Record, RecordKind, Span
 from rereader.tools.words import count_words
 
+_MOST_MISFITS = 20
+"""Passages that may be too long for the words left before the search for one that fits ends."""
+
 
 def quotes(state: ReadingState, context: RunContext) -> list[Record]:
     """Quotes in the working memory, in the order they were found."""
@@ -34,6 +37,8 @@ def seeds(state: ReadingState, context: RunContext) -> list[tuple[Record, float]
     scores = quote_scores(context.library.runs.steps(context.run_id))
     newest = max(record.step for record in held)
     fresh = sorted((r for r in held if r.step == newest), key=lambda r: -scores[r.id])[: context.settings.seeds]
+    if not fresh:
+        return []
     best = max(scores[fresh[0].id], 1e-9)
     return [(record, max(0.0, scores[record.id] / best)) for record in fresh]
 
@@ -52,7 +57,7 @@ def words_held(records: Sequence[Record]) -> int:
 def select(context: RunContext, ranked: Sequence[Scored], words: int) -> list[tuple[Scored, str]]:
     """The best passages that fit ``words`` words together, whole, each with its text; a too long one is passed over."""
     chosen: list[tuple[Scored, str]] = []
-    left = words
+    left, misfits = words, 0
     for scored in ranked:
         if left < 4:
             break
@@ -61,6 +66,10 @@ def select(context: RunContext, ranked: Sequence[Scored], words: int) -> list[tu
         if 0 < size <= left:
             chosen.append((scored, text))
             left -= size
+        else:
+            misfits += 1
+            if misfits == _MOST_MISFITS:
+                break
     return chosen
 
 

@@ -65,8 +65,7 @@ def score_passages(
     vectors = _vectors(context, targets, passages)
     scored = []
     for query in queries:
-        lexical = {key: s for key, s in lexical_passages(context, targets, query).items() if key in passages}
-        parts = [Ranking(lexical, absent=0.0)]
+        parts = [Ranking(lexical_passages(context, targets, query, passages), absent=0.0)]
         if query.text:
             vector = context.embed.embed([query.text])[0]
             parts.append(Ranking({key: float(np.max(rows @ vector)) for key, rows in vectors.items()}))

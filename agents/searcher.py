@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,13 +70,16 @@ def hop(quote: str, question: str, share: float) -> Query:
     return Query(tuple(word for word in content_words(quote) if word not in known), share=share)
 
 
-def lexical_passages(context: RunContext, targets: Sequence[Target], query: Query) -> dict[PassageKey, float]:
-    """BM25 of passages for a query's words."""
-    return {
-        (target.position, identity): score
-        for target in targets
-        for identity, score in context.library.fulltext.search(target.chunking.id, query.words, DEPTH)
-    }
+def lexical_passages(
+    context: RunContext, targets: Sequence[Target], query: Query, within: Collection[PassageKey] | None = None
+) -> dict[PassageKey, float]:
+    """BM25 of passages for a query's words; of the named ones only, if ``within`` names any."""
+    found: dict[PassageKey, float] = {}
+    for target in targets:
+        mine = None if within is None else [identity for position, identity in within if position == target.position]
+        for identity, score in context.library.fulltext.search(target.chunking.id, query.words, DEPTH, mine):
+            found[target.position, identity] = score
+    return found
 
 
 def lexical_chunks(context: RunContext, targets: Sequence[Target], query: Query) -> dict[ChunkKey, float]:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 GistMethod = Literal["auto", "extract", "model"]
 
 
@@ -22,12 +27,12 @@ class ReadingSettings:
         seed: Seed of every random choice.
     """
 
-    chunk_tokens: int = 512
-    passage_words: int = 20
-    evidence_words: int = 300
-    max_new_tokens: int = 48
+    chunk_tokens: Positive = 512
+    passage_words: Positive = 20
+    evidence_words: Positive = 300
+    max_new_tokens: Positive = 48
     answer: bool = True
-    decline_below: float = 0.2
+    decline_below: Share = 0.2
     seed: int = 0
 
     @property

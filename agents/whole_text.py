@@ -10,7 +10,7 @@ from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.memory.working import Slot
 from rereader.models.base import Sampling
 from rereader.prompts.loader import Piece, load
-from rereader.schema import Chunk, Record, RecordKind, Span
+from rereader.schema import Chunk, InputError, Record, RecordKind, Span
 from rereader.tools.quotes import find_quotes
 
 _MARGIN = 256
@@ -27,8 +27,10 @@ class Shown:
 
 def read_all(state: ReadingState, context: RunContext) -> Outcome:
     """Node: answer from the whole text, or from no text at all (the control ``context=none``)."""
-    reader = context.need("reader")
     settings = context.settings
+    if not settings.answer:
+        return Outcome({"status": "answered"}, {"draft": "", "cited": []})
+    reader = context.need("reader")
     question = state["question"]
     sampling = Sampling(max_new_tokens=settings.max_new_tokens, stop=("\n",), seed=settings.seed)
     if settings.context == "none":
@@ -36,6 +38,9 @@ def read_all(state: ReadingState, context: RunContext) -> Outcome:
         shown = Shown((), False)
     else:
         shown = fit(context, reader, question)
+        if not shown.spans:
+            msg = f"Nothing of the text fits a prompt of {reader.model.name} beside the question."
+            raise InputError(msg, "Raise window_tokens, lower max_new_tokens, or choose a reader with a larger window.")
         if shown.truncated:
             context.warn("The text does not fit the window; its middle was left out.")
         pieces = [Piece(context.library.documents.text_of(span), span=span) for span in shown.spans]
@@ -96,5 +101,10 @@ def _remember(state: ReadingState, context: RunContext, reply: str, shown: Shown
     )
     entries: list[tuple[Slot, Record]] = [("quote", record) for record in found]
     version = context.memory.write(state.get("memory_version", 0), [*entries, ("draft", draft)])
-    detail = {"draft": reply, "cited": [record.id for record in found], "truncated": shown.truncated}
+    detail = {
+        "draft": reply,
+        "cited": [record.id for record in found],
+        "truncated": shown.truncated,
+        "matches": {record.id: quote.match.value for record in found if quote},
+    }
     return Outcome({"status": "answered" if reply else "declined", "memory_version": version}, detail)

@@ -19,7 +19,7 @@ from rereader.agents.gate import gate
 from rereader.agents.gister import gist
 from rereader.agents.indexer import index
 from rereader.agents.reasoner import reason
-from rereader.agents.settings import GistMethod, ReadingSettings
+from rereader.agents.settings import Count, GistMethod, Positive, ReadingSettings, Share
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
 
@@ -29,11 +29,11 @@ class CompressedMemorySettings(ReadingSettings):
     """Settings of ``compressed-memory``.
 
     Args:
-        gist: How chunks are compressed; ``auto`` extracts on a CPU above 200 thousand tokens and writes otherwise.
+        gist: How chunks are compressed; ``auto`` extracts on a CPU above 20 thousand tokens and writes otherwise.
         gist_share: Share of a chunk's words that an extracted gist keeps.
         extract: Which sentences an extracted gist keeps.
         memory: What the FAISS index holds: gists, or raw passages (a control).
-        recall: ``fused`` adds BM25 to the FAISS search; ``memory`` is FAISS alone.
+        recall: ``fused`` adds BM25 to the FAISS search for the question; ``memory`` leaves it out there.
         candidates: Chunks judged by the scorer per wave.
         gate: ``similarity`` lets in by recall alone; ``choose`` (yes or no) and ``likelihood`` (of the question given
             the memory) add the scorer's judgement of each candidate. On the development needles SmolLM2-135M's
@@ -47,16 +47,16 @@ class CompressedMemorySettings(ReadingSettings):
     """
 
     gist: GistMethod = "auto"
-    gist_share: float = 0.25
+    gist_share: Share = 0.25
     extract: Literal["central", "coverage", "informative"] = "informative"
     memory: Literal["gist", "raw"] = "gist"
     recall: Literal["fused", "memory"] = "fused"
-    candidates: int = 12
+    candidates: Positive = 12
     gate: Literal["similarity", "choose", "likelihood"] = "similarity"
     gate_weight: float = 0.5
-    accept: int = 8
-    waves: int = 2
-    seeds: int = 3
+    accept: Positive = 8
+    waves: Positive = 2
+    seeds: Count = 3
     hop_weight: float = 1.0
     reasoner: Literal["score", "model"] = "score"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rereader.agents.chunker import chunk
-from rereader.agents.settings import ReadingSettings
+from rereader.agents.settings import Count, ReadingSettings
 from rereader.agents.whole_text import read_all
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
@@ -26,7 +26,7 @@ class FullContextSettings(ReadingSettings):
     """
 
     context: Literal["text", "none"] = "text"
-    window_tokens: int = 0
+    window_tokens: Count = 0
 
 
 @reading_graph("full-context", system="whole text in one prompt", honesty="baseline", settings=FullContextSettings)

@@ -2,7 +2,7 @@
 
 The baseline that every reading strategy is compared with. Idea: two rankings that fail in different ways are put on one
 scale and added, which was measured better than reciprocal ranks. ``ranker`` bm25 and embedding switch one of them off.
-Search works on passages of about 40 words, so that a word budget buys many places. No reranker: none can be had from a
+Search works on passages of about 20 words, so that a word budget buys many places. No reranker: none can be had from a
 package registry.
 """
 

@@ -114,6 +114,9 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise _store_error(path, str(error)) from error
+    except sqlite3.IntegrityError as error:
+        msg = f"What this worked on is gone from the workspace {path.parent}: {error}."
+        raise StoreError(msg, "Another process removed it; see 'rereader documents'.") from error
     except sqlite3.DatabaseError as error:
         msg = f"The workspace file {path} is damaged: {error}."
         raise StoreError(msg, "Restore it from a backup, or start a new folder with --workspace.") from error
@@ -130,4 +133,4 @@ def _store_error(path: Path, reason: str) -> StoreError:
         return StoreError(f"No space left for the workspace {path.parent}.", "Free some space and run the same again.")
     if "locked" in reason or "busy" in reason:
         return StoreError(f"The workspace {path.parent} is busy.", "Another process writes to it; try again.")
-    return StoreError(f"The workspace {path.parent} failed: {reason}.", "Try again, or see 'rereader doctor'.")
+    return StoreError(f"The workspace {path.parent} failed: {reason}.", "Try again.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rereader.memory.database import Database
 from rereader.schema import Document, InputError, Span
@@ -59,6 +59,8 @@ class DocumentStore:
             "WHERE id = ?1 OR (length(?1) >= 6 AND substr(id, 1, length(?1)) = ?1) OR title = ?1",
             (identity,),
         )
+        exact = [row for row in rows if row["id"] == identity]
+        rows = exact or rows
         if len(rows) != 1:
             found = "no document" if not rows else f"{len(rows)} documents"
             raise InputError(f"There is {found} {identity!r} in the workspace.", "See 'rereader documents'.")
@@ -68,14 +70,6 @@ class DocumentStore:
         """Every document, oldest first."""
         rows = self._database.rows("SELECT id, title, source, length, loader FROM documents ORDER BY added_at, id")
         return [Document(**dict(row)) for row in rows]
-
-    def newest_from(self, source: str) -> Document | None:
-        """The version of a file that was added last."""
-        row = self._database.row(
-            "SELECT id, title, source, length, loader FROM documents WHERE source = ? ORDER BY added_at DESC",
-            (source,),
-        )
-        return Document(**dict(row)) if row else None
 
     def slice(self, identity: str, start: int, end: int) -> str:
         """Characters ``[start, end)`` of a document's text."""
@@ -103,6 +97,17 @@ class DocumentStore:
             yield row[0]
             start += BLOCK
 
-    def line_of(self, identity: str, offset: int) -> int:
-        """One-based number of the line that holds a character."""
-        return self.slice(identity, 0, offset).count("\n") + 1
+    def lines_of(self, identity: str, offsets: Iterable[int]) -> dict[int, int]:
+        """One-based number of the line that holds each character, in one pass over the text."""
+        lines: dict[int, int] = {}
+        wanted = sorted(set(offsets))
+        start = line = 0
+        for block in self.blocks(identity):
+            while wanted and wanted[0] < start + len(block):
+                offset = wanted.pop(0)
+                lines[offset] = line + block.count("\n", 0, offset - start) + 1
+            if not wanted:
+                break
+            line += block.count("\n")
+            start += len(block)
+        return lines

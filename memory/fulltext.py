@@ -32,16 +32,22 @@ class FullText:
         """Remove the index of a chunking."""
         self._database.execute(f"DROP TABLE IF EXISTS fulltext_{chunking:d}")
 
-    def search(self, chunking: int, words: Sequence[str], limit: int) -> list[tuple[int, float]]:
-        """Best passages as ``(passage id, score)``, higher is better; any of the words may match."""
+    def search(
+        self, chunking: int, words: Sequence[str], limit: int, within: Sequence[int] | None = None
+    ) -> list[tuple[int, float]]:
+        """Best passages as ``(passage id, score)``, higher is better; any of the words may match.
+
+        ``within`` names the passages to look at; word statistics stay those of the whole document.
+        """
         query = " OR ".join(sorted({f'"{word.replace(chr(34), "")}"' for word in words if word.strip()}))
         if not query:
             return []
         table = f"fulltext_{chunking:d}"
+        inside = "" if within is None else f" AND rowid IN ({','.join('?' * len(within))})"
         rows = self._database.rows(
-            f"SELECT rowid, -bm25({table}) AS score FROM {table} WHERE {table} MATCH ? "
+            f"SELECT rowid, -bm25({table}) AS score FROM {table} WHERE {table} MATCH ?{inside} "
             "ORDER BY score DESC, rowid LIMIT ?",
-            (query, limit),
+            (query, *(within or ()), limit),
         )
         return [(row[0], row[1]) for row in rows]
 

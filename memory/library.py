@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from rereader.memory.calls import CallCache
 from rereader.memory.chunks import ChunkStore
@@ -56,11 +56,31 @@ class Library:
         return self.workspace / "runs" / f"{run_id}.sqlite"
 
     @contextmanager
-    def adding(self, document_id: str) -> Iterator[None]:
-        """Let one process at a time compress a document; a second one waits and then finds the work done."""
+    def adding(self, document_id: str, meanwhile: Callable[[], None]) -> Iterator[None]:
+        """Let one process at a time compress a document; a second one waits and then finds the work done.
+
+        ``meanwhile`` is called twice a second while waiting and may raise to give up.
+        """
         path = self.workspace / "index" / f"{document_id[:32]}.lock"
-        with translated(path), FileLock(path):
+        lock = FileLock(path)
+        while not _acquired(lock, path):
+            meanwhile()
+        try:
             yield
+        finally:
+            lock.release()
+
+    def is_at_work(self, run_id: str) -> bool:
+        """Whether a process is running this run now."""
+        lock = FileLock(self.run_lock(run_id))
+        if not _acquired(lock, self.run_lock(run_id), seconds=0):
+            return True
+        lock.release()
+        return False
+
+    def run_lock(self, run_id: str) -> Path:
+        """The lock that a process holds while it runs a run."""
+        return self.workspace / "runs" / f"{run_id}.sqlite.lock"
 
     def remove(self, document_id: str) -> int:
         """Delete a document and all that was derived from it: chunks, memories, runs, cached calls, files.
@@ -108,3 +128,12 @@ class Library:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _acquired(lock: FileLock, path: Path, seconds: float = 0.5) -> bool:
+    with translated(path):
+        try:
+            lock.acquire(timeout=seconds)
+        except Timeout:
+            return False
+    return True

@@ -11,7 +11,7 @@ _V1 = (
         start INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (document_id, start)) WITHOUT ROWID""",
     """CREATE TABLE tombstones (id TEXT PRIMARY KEY, what TEXT NOT NULL, removed_at REAL NOT NULL)""",
     """CREATE TABLE chunkings (
-        id INTEGER PRIMARY KEY, document_id TEXT NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, document_id TEXT NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
         settings TEXT NOT NULL, chunks INTEGER NOT NULL, tokens INTEGER NOT NULL, UNIQUE (document_id, settings))""",
     """CREATE TABLE chunks (
         chunking INTEGER NOT NULL REFERENCES chunkings(id) ON DELETE CASCADE, ordinal INTEGER NOT NULL,
@@ -22,7 +22,7 @@ _V1 = (
         chunk INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL)""",
     "CREATE INDEX passages_by_chunk ON passages (chunking, chunk)",
     """CREATE TABLE spaces (
-        id INTEGER PRIMARY KEY, chunking INTEGER NOT NULL REFERENCES chunkings(id) ON DELETE CASCADE,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, chunking INTEGER NOT NULL REFERENCES chunkings(id) ON DELETE CASCADE,
         kind TEXT NOT NULL, embedder TEXT NOT NULL, complete INTEGER NOT NULL DEFAULT 0,
         UNIQUE (chunking, kind, embedder))""",
     """CREATE TABLE vectors (
@@ -44,6 +44,7 @@ _V1 = (
         chunking INTEGER NOT NULL REFERENCES chunkings(id) ON DELETE CASCADE, method TEXT NOT NULL,
         chunk INTEGER NOT NULL, record_id TEXT NOT NULL REFERENCES records(id) ON DELETE CASCADE,
         PRIMARY KEY (chunking, method, chunk)) WITHOUT ROWID""",
+    "CREATE INDEX gists_by_record ON gists (record_id)",
     """CREATE TABLE runs (
         id TEXT PRIMARY KEY, parent TEXT, question TEXT NOT NULL, graph TEXT NOT NULL, settings TEXT NOT NULL,
         models TEXT NOT NULL, budget TEXT NOT NULL, status TEXT NOT NULL, created_at REAL NOT NULL,

@@ -103,17 +103,11 @@ class RunStore:
             )
         return self.get(run_id)
 
-    def update(self, run_id: str, *, status: str, usage: Usage, answer: Answer | None = None) -> None:
+    def update(self, run_id: str, *, status: str, answer: Answer | None = None) -> None:
         """Note how far a run has come."""
         self._database.execute(
-            "UPDATE runs SET status = ?, usage = ?, answer = COALESCE(?, answer), updated_at = ? WHERE id = ?",
-            (
-                status,
-                usage.model_dump_json(),
-                answer.model_dump_json() if answer else None,
-                time.time(),
-                run_id,
-            ),
+            "UPDATE runs SET status = ?, answer = COALESCE(?, answer), updated_at = ? WHERE id = ?",
+            (status, answer.model_dump_json() if answer else None, time.time(), run_id),
         )
 
     def add_step(self, run_id: str, step: Step, usage: Usage) -> None:

@@ -67,14 +67,12 @@ class VectorStore:
 
     def space(self, chunking: Chunking, kind: str, embedder: str) -> Space:
         """The space of this kind and embedder, made if it is not there yet."""
-        self._database.execute(
-            "INSERT OR IGNORE INTO spaces (chunking, kind, embedder) VALUES (?, ?, ?)",
-            (chunking.id, kind, embedder),
-        )
-        row = self._database.row(
-            "SELECT id, complete FROM spaces WHERE chunking = ? AND kind = ? AND embedder = ?",
-            (chunking.id, kind, embedder),
-        )
+        key = (chunking.id, kind, embedder)
+        query = "SELECT id, complete FROM spaces WHERE chunking = ? AND kind = ? AND embedder = ?"
+        row = self._database.row(query, key)
+        if row is None:
+            self._database.execute("INSERT OR IGNORE INTO spaces (chunking, kind, embedder) VALUES (?, ?, ?)", key)
+            row = self._database.row(query, key)
         assert row is not None
         return Space(row["id"], chunking, kind, embedder, bool(row["complete"]))
 

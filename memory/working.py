@@ -47,8 +47,11 @@ class WorkingMemory:
             for i, (slot, record) in enumerate(added)
         ]
         with self._database.transaction():
+            self._database.execute(
+                "DELETE FROM working_memory WHERE run_id = ? AND version = ?", (self._run_id, version + 1)
+            )
             self._records.add([record for _, record in added])
-            self._database.execute_many("INSERT OR REPLACE INTO working_memory VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._database.execute_many("INSERT INTO working_memory VALUES (?, ?, ?, ?, ?, ?)", rows)
         return version + 1
 
     def read(self, version: int, slot: Slot | None = None) -> list[Entry]:

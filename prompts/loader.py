@@ -138,9 +138,19 @@ def _turns(name: str, body: str) -> tuple[tuple[ChatRole, tuple[tuple[str, str],
         raise _malformed(name, "its body must be turns headed '# system', '# user' or '# assistant'")
     turns = []
     for role, text in zip(parts[1::2], parts[2::2], strict=True):
-        pieces = tuple((literal, field or "") for literal, field, _, _ in Formatter().parse(text.strip()))
+        pieces = _pieces(name, text.strip())
         turns.append((cast("ChatRole", role), pieces))
     return tuple(turns)
+
+
+def _pieces(name: str, text: str) -> tuple[tuple[str, str], ...]:
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError as error:
+        raise _malformed(name, f"a brace stands alone ({error}); write it twice") from error
+    if any(field == "" or form or conversion for _, field, form, conversion in parts):
+        raise _malformed(name, "a slot is a plain name between braces")
+    return tuple((literal, field or "") for literal, field, _, _ in parts)
 
 
 def _segment(role: ChatRole, piece: Piece) -> Segment:

@@ -54,6 +54,9 @@ def load_config(**overrides: Any) -> Config:
             raise InputError(f"{path} is not valid TOML: {error}.", "Mend or remove the file.") from error
     values |= {key: os.environ[name] for key, name in _VARIABLES.items() if os.environ.get(name)}
     values |= {key: value for key, value in overrides.items() if value is not None}
+    for key in ("workspace", "models_dir"):
+        if key in values:
+            values[key] = Path(values[key]).expanduser()
     try:
         return Config.model_validate(values)
     except ValidationError as error:

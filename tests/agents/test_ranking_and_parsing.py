@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rereader.agents.answerer import _same_stem
+from rereader.agents.answerer import _stem
 from rereader.agents.answerer import parse as parse_answer
 from rereader.agents.confidence import Signals, confidence
 from rereader.agents.gate import add_hops
@@ -119,7 +119,6 @@ def test_seconds_are_a_budget_too():
     meter = BudgetMeter(Budget(seconds=5), spent_seconds=2, clock=lambda: now[0])
     meter.reserve(tokens=1)
     now[0] = 3.0
-    assert not meter.affords(tokens=1)
     with pytest.raises(BudgetSpent, match="--max-seconds"):
         meter.reserve(tokens=1)
 
@@ -133,8 +132,8 @@ def test_confidence_grows_with_every_signal():
 
 @pytest.mark.parametrize(
     ("one", "other", "same"),
-    [("lodge", "lodges", True), ("buyer", "buy", True), ("open", "opens", True), ("barge", "chapel", False),
-     ("cat", "dog", False), ("mill", "military", False)],
+    [("lodge", "lodges", True), ("lodging", "lodged", True), ("open", "opens", True), ("barge", "chapel", False),
+     ("mary", "mark", False), ("1914", "1915", False), ("cat", "car", False), ("smith", "smite", False)],
 )  # fmt: skip
 def test_words_with_one_stem(one, other, same):
-    assert _same_stem(one, other) is same
+    assert (_stem(one) == _stem(other)) is same

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from rereader.memory.library import Library
 from rereader.testing.texts import essay, plant
 
 FACT = "The strongbox of the Ulpelhala office opens with 5265."
@@ -120,6 +121,10 @@ BAD = {
     "question missing": (["ask", "book.txt"], 2, "question is missing"),
     "question missing after files": (["ask", "book.txt", "latin.txt"], 2, "question is missing"),
     "negative budget": (["ask", "book.txt", "Who?", "--max-tokens", "-5"], 2, "negative"),
+    "setting out of bounds": (["ask", "book.txt", "Who?", "--set", "waves=0"], 2, "waves"),
+    "unknown graph for add": (["add", "book.txt", "--graph", "retreival"], 2, "Did you mean 'retrieval'"),
+    "gist that needs a gister": (["add", "book.txt", "--gist", "magic"], 2, "gist"),
+    "budget that is no number": (["ask", "book.txt", "Who?", "--max-seconds", "nan"], 2, "negative"),
     "unknown run": (["show", "beef"], 2, "no run"),
     "unknown document": (["remove", "beefbeef", "--yes"], 2, "no document"),
     "nothing to ask": (["ask", "Who?"], 2, "no document"),
@@ -144,6 +149,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(command, case, tmp_path, mon
     assert len([line for line in err.splitlines() if not line.startswith("note:")]) == 1
     assert "Traceback" not in err
     assert json.loads(command("runs", "list", "--json")[1]) == []
+    assert json.loads(command("documents", "--json")[1]) == []
 
 
 def test_a_damaged_configuration_is_named(command, tmp_path):
@@ -202,3 +208,24 @@ def _vectors(database):
         return 0
     finally:
         connection.close()
+
+
+def test_json_is_to_the_letter(command, tmp_path):
+    path = tmp_path / "signs.txt"
+    path.write_text("The sign of the inn says :bee: and :key: in [bold]gold[/bold] letters.")
+    answer = json.loads(command("ask", path, "What does the sign of the inn say?", "--json")[1])
+    assert ":bee: and :key: in [bold]gold[/bold]" in answer["evidence"][0]["quote"]
+    assert ":bee: and :key: in [bold]gold[/bold]" in command("show", answer["run_id"])[1]
+
+
+def test_a_question_longer_than_a_file_name_is_a_question(command, book):
+    code, _, err = command("ask", book, QUESTION + " Tell me all of it." * 30)
+    assert code in (0, 4), err
+
+
+def test_a_killed_run_is_not_shown_as_running(command, book, workspace):
+    answer = json.loads(command("ask", book, QUESTION, "--json")[1])
+    with Library(workspace) as library:
+        library.runs.update(answer["run_id"], status="running")
+    [run] = json.loads(command("runs", "list", "--json")[1])
+    assert run["status"] == "interrupted"

@@ -241,3 +241,63 @@ def test_an_answer_that_no_quote_carries_cites_none(session, document):
     )
     answer = session.ask(QUESTION, [document.id], settings={"decline_below": 0})
     assert (answer.answer, answer.claims[0].evidence) == ("the moon", ())
+
+
+def test_a_spent_budget_answers_with_the_best_quote(session, document):
+    answer = session.ask(QUESTION, [document.id], budget=Budget(calls=0), settings={"gist": "extract"})
+    assert answer.status == "budget_spent"
+    assert "5265" in answer.answer
+
+
+def test_memories_that_a_question_needs_are_made_under_its_budget(session, models):
+    text = plant(essay(8, 300), [FACT])
+    document = session.library.documents.add(text, title="t", source="t", loader="text/1")
+    answer = session.ask(QUESTION, [document.id], settings={"gist": "model"}, budget=Budget(calls=0))
+    assert (answer.status, answer.usage.calls, models.gister.calls) == ("budget_spent", 0, [])
+
+
+def test_no_seeds_means_no_hops(session, document):
+    assert session.ask(QUESTION, [document.id], settings={"seeds": 0}).evidence
+
+
+def test_a_document_named_twice_is_quoted_once(session, document):
+    answer = session.ask(QUESTION, [document.id, document.id])
+    quotes = [(item.start, item.end) for item in answer.evidence]
+    assert len(quotes) == len(set(quotes))
+
+
+def test_the_cost_of_a_resumed_run_is_the_sum_of_its_steps(session, document):
+    cancel = threading.Event()
+    reader = session.models.reader
+    generate = reader.generate
+
+    def stop_after(*arguments):
+        made = generate(*arguments)
+        cancel.set()
+        reader.generate = generate
+        return made
+
+    reader.generate = stop_after
+    with pytest.raises(Interrupted):
+        session.ask(QUESTION, [document.id], cancel=cancel)
+    run = session.library.runs.all()[0]
+    answer = session.resume(run.id)
+    steps = session.library.runs.steps(run.id)
+    assert answer.usage.calls == sum(step.usage.calls for step in steps)
+    assert answer.usage.prompt_tokens == sum(step.usage.prompt_tokens for step in steps)
+
+
+def test_likelihoods_of_different_continuations_are_kept_apart(session):
+    import numpy as np
+
+    from rereader.agents.calls import Caller, CallLog, Request
+    from rereader.prompts.loader import load
+    from rereader.schema import BudgetMeter, Usage
+
+    log = CallLog(BudgetMeter(Budget()), Usage(), (), threading.Event())
+    caller = Caller("scorer", session.models.scorer, session.library.calls, log)
+    request = Request(load("recall"), {"memory": "bees and wasps"})
+    both = caller.log_likelihood([request, request], ["bees", "elephants and tigers"])
+    assert both[0] != both[1]
+    assert np.array_equal(caller.log_likelihood([request], ["elephants and tigers"]), both[1:])
+    assert log.usage.cached_calls == 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,9 +12,9 @@ from rereader.cli import options
 from rereader.cli.console import interruptible, print_json
 from rereader.cli.display import show_answer
 from rereader.cli.progress import listener
-from rereader.runs.api import documents_to_ask
+from rereader.runs.api import check, documents_to_ask
 from rereader.runs.session import open_session
-from rereader.schema import Event, InputError
+from rereader.schema import InputError
 
 EXIT_CODES = {"answered": 0, "budget_spent": 3, "declined": 4}
 
@@ -58,25 +58,17 @@ def ask(
     with (
         interruptible() as cancel,
         listener(quiet=quiet) as listen,
-        open_session(config.workspace, names=names, models_dir=config.models_dir) as session,
+        open_session(config.workspace, names=names, models_dir=config.models_dir, warnings=warnings) as session,
     ):
-        for text in warnings:
-            listen(Event("warning", "", text=text))
         before = session.library.runs.get(run) if run else None
         chosen = graph or (before.graph if before else config.graph)
+        if before and chosen == before.graph:
+            values = {**before.settings, **values}
+        check(session, question, chosen, values)
         identities = (
             list(before.document_ids)
             if before
-            else documents_to_ask(
-                session,
-                sources,
-                graph=chosen,
-                settings=values,
-                listen=listen,
-                encoding=encoding,
-                stdin=sys.stdin.buffer,
-                cancel=cancel,
-            )
+            else documents_to_ask(session, sources, encoding=encoding, stdin=sys.stdin.buffer, listen=listen)
         )
         answer = session.ask(
             question, identities, graph=chosen, settings=values, budget=budget, listen=listen, cancel=cancel
@@ -89,9 +81,9 @@ def ask(
 
 
 def _check(sources: list[str], question: str, run: str | None) -> None:
-    if Path(question).exists():
-        raise InputError(f"The question is missing: {question!r} is a file.", "Put the question last, in quotes.")
     if not question.strip():
         raise InputError("The question is empty.", "Put it last, in quotes.")
+    if os.path.exists(question):  # noqa: PTH110 - pathlib's raises where a question is longer than a file name may be
+        raise InputError(f"The question is missing: {question!r} is a file.", "Put the question last, in quotes.")
     if run and sources:
         raise InputError("--run asks about the documents of that run.", "Name no files with it.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,12 @@ from rereader.models.base import Cancel
 
 def output() -> Console:
     """Results."""
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 def notes() -> Console:
     """Progress, warnings, errors."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def complain(message: str, hint: str) -> None:
@@ -32,8 +33,8 @@ def complain(message: str, hint: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a result as JSON."""
-    output().print(json.dumps(value, ensure_ascii=False, indent=2), markup=False)
+    """Print a result as JSON, to the letter."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from rereader.cli import options
 from rereader.cli.console import interruptible, notes, output, print_json
@@ -14,11 +15,13 @@ from rereader.cli.progress import listener
 from rereader.memory.library import Library
 from rereader.runs.documents import add_sources
 from rereader.runs.session import open_session
+from rereader.schema import Event
 
 
 def add(
     sources: Annotated[list[str], typer.Argument(help="Files, folders, or '-' for standard input.")],
     graph: options.Graph = None,
+    model: options.Model = None,
     role: options.Role = None,
     settings: options.Set = None,
     gist: options.Gist = None,
@@ -38,12 +41,14 @@ def add(
     zcat book.gz | rereader add -
     """
     config = options.configuration(workspace)
-    names, _ = options.role_names(config, None, role)
+    names, warnings = options.role_names(config, model, role)
     with (
         interruptible() as cancel,
         listener(quiet=quiet) as listen,
         open_session(config.workspace, names=names, models_dir=config.models_dir) as session,
     ):
+        for text in warnings:
+            listen(Event("warning", "", text=text))
         added = add_sources(
             session,
             sources,
@@ -78,7 +83,7 @@ def list_documents(workspace: options.Workspace = None, json: options.Json = Fal
         return
     table = Table("id", "title", "characters", "source", box=None, padding=(0, 2, 0, 0))
     for document in found:
-        table.add_row(document.id[:12], document.title, f"{document.length:,}", document.source)
+        table.add_row(document.id[:12], Text(document.title), f"{document.length:,}", Text(document.source))
     output().print(table)
 
 

@@ -56,7 +56,7 @@ def pairs(values: list[str], option: str) -> dict[str, str]:
 def make_budget(tokens: int | None, calls: int | None, seconds: float | None) -> Budget:
     """A budget from the three limits."""
     for name, value in (("tokens", tokens), ("calls", calls), ("seconds", seconds)):
-        if value is not None and value < 0:
+        if value is not None and not value >= 0:  # not a number is refused too
             raise InputError(f"A budget of {value:g} {name} is negative.", f"Give --max-{name} a positive number.")
     return Budget(tokens=tokens, calls=calls, seconds=seconds)
 

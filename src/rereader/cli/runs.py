@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -33,7 +33,7 @@ def list_runs(workspace: options.Workspace = None, json: options.Json = False) -
     rereader runs list
     """
     with Library(options.configuration(workspace).workspace) as library:
-        found = library.runs.all()
+        found = [seen(library, run) for run in library.runs.all()]
     if json:
         print_json([run_fields(run) for run in found])
         return
@@ -78,12 +78,19 @@ def show(run_id: RunId, workspace: options.Workspace = None, json: options.Json 
     rereader show 3f2a --json
     """
     with Library(options.configuration(workspace).workspace) as library:
-        run = library.runs.get(run_id)
+        run = seen(library, library.runs.get(run_id))
         steps = library.runs.steps(run.id)
     if json:
         print_json({**run_fields(run), "steps": [step_fields(step) for step in steps]})
     else:
         show_run(run, steps)
+
+
+def seen(library: Library, run: Run) -> Run:
+    """A run with its true status: one that says it is running and that no process runs was killed."""
+    if run.status == "running" and not library.is_at_work(run.id):
+        return replace(run, status="interrupted")
+    return run
 
 
 def run_fields(run: Run) -> dict[str, Any]:

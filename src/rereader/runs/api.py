@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rereader.config import load_config
+from rereader.graphs.registry import get_graph
 from rereader.models.roles import RoleNames
-from rereader.runs.documents import add_sources
-from rereader.runs.session import DEFAULT_GRAPH, Listen, Session, ignore, open_session
+from rereader.runs.documents import store_sources
+from rereader.runs.session import Listen, Session, ignore, open_session
 from rereader.schema import Answer, Budget
 
 
@@ -16,7 +18,7 @@ def ask(
     question: str,
     sources: Sequence[str | Path] = (),
     *,
-    graph: str = DEFAULT_GRAPH,
+    graph: str | None = None,
     workspace: Path | None = None,
     models: RoleNames | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -32,22 +34,20 @@ def ask(
     Raises:
         RereaderError: See :meth:`rereader.runs.session.Session.ask`.
     """
+    chosen = graph or load_config().graph
     with open_session(workspace, names=models) as session:
-        identities = documents_to_ask(session, sources, graph=graph, settings=settings, listen=listen)
-        return session.ask(question, identities, graph=graph, settings=settings, budget=budget, listen=listen)
+        check(session, question, chosen, settings)
+        identities = documents_to_ask(session, sources, listen=listen)
+        return session.ask(question, identities, graph=chosen, settings=settings, budget=budget, listen=listen)
 
 
-def documents_to_ask(
-    session: Session,
-    sources: Sequence[str | Path],
-    *,
-    graph: str,
-    settings: Mapping[str, Any] | None = None,
-    listen: Listen = ignore,
-    **options: Any,
-) -> list[str]:
-    """Ids of the documents that the sources name, added now if they are new; all documents without sources."""
-    if not sources:
-        return [document.id for document in session.library.documents.all()]
-    added = add_sources(session, sources, graph=graph, settings=settings, listen=listen, **options)
-    return [document.id for document in added]
+def check(session: Session, question: str, graph: str, settings: Mapping[str, Any] | None) -> None:
+    """Refuse a question, graph or setting that cannot be used, before anything is stored."""
+    get_graph(graph).settings(settings or {})
+    session.check_question(question)
+
+
+def documents_to_ask(session: Session, sources: Sequence[str | Path], **options: Any) -> list[str]:
+    """Ids of the documents that the sources name, stored now if they are new; all documents without sources."""
+    found = store_sources(session, sources, **options) if sources else session.library.documents.all()
+    return [document.id for document in found]

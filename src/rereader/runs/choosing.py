@@ -27,4 +27,4 @@ def choose_names(config: Config, named: Mapping[str, str] | None = None) -> tupl
             raise InputError(f"There is no role {role!r}.", f"Roles: {', '.join(ROLES)}.")
     best, warnings = default_names(config.models_dir)
     names = RoleNames(**{role: wanted.get(role, getattr(best, role)) for role in ROLES})
-    return names, [text for text in warnings if not any(role in text for role in wanted)]
+    return names, [text for text in warnings if not text.startswith(tuple(f"The {role} " for role in wanted))]

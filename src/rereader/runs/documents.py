@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from rereader.graphs.registry import get_graph
 from rereader.models.base import Cancel
 from rereader.runs.session import DEFAULT_GRAPH, Listen, Session, ignore
 from rereader.schema import Document, Event
@@ -28,21 +29,28 @@ def add_sources(
     All sources are read before anything is stored, so that a wrong one leaves nothing half done. A changed file becomes
     a new document; the old version stays until it is removed.
     """
+    get_graph(graph).settings(settings or {})
+    documents = store_sources(session, sources, encoding=encoding, stdin=stdin, listen=listen)
+    for document in documents:
+        session.prepare(document, graph=graph, settings=settings, listen=listen, cancel=cancel)
+    return documents
+
+
+def store_sources(
+    session: Session,
+    sources: Sequence[str | Path],
+    *,
+    encoding: str | None = None,
+    stdin: BinaryIO | None = None,
+    listen: Listen = ignore,
+) -> list[Document]:
+    """Read files, folders or ``-`` and store their texts, each once; memories are made by the run that needs them."""
     texts = [text for source in sources for text in load_source(source, encoding=encoding, stdin=stdin)]
     documents = []
     for text in texts:
         for warning in text.warnings:
             listen(Event("warning", "", text=f"{text.source}: {warning}"))
         documents.append(
-            session.add_text(
-                text.text,
-                title=text.title,
-                source=text.source,
-                loader=text.loader,
-                graph=graph,
-                settings=settings,
-                listen=listen,
-                cancel=cancel,
-            )
+            session.library.documents.add(text.text, title=text.title, source=text.source, loader=text.loader)
         )
     return list({document.id: document for document in documents}.values())

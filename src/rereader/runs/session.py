@@ -20,6 +20,7 @@ from rereader.agents.gister import ensure_gists
 from rereader.agents.indexer import RAW, ensure_index
 from rereader.config import load_config
 from rereader.graphs.registry import get_graph
+from rereader.memory.database import translated
 from rereader.memory.library import Library
 from rereader.memory.runs import Run
 from rereader.models.base import Cancel
@@ -28,6 +29,7 @@ from rereader.models.roles import EXTRACTIVE, Models, RoleNames, bind
 from rereader.runs.choosing import choose_names
 from rereader.runs.counting import counter_of
 from rereader.schema import Answer, Budget, Document, Event, InputError, Interrupted, Usage
+from rereader.schema.usage import total
 from rereader.tools.tokens import TokenCounter
 
 Listen = Callable[[Event], None]
@@ -68,6 +70,7 @@ class Session:
         cancel: Cancel | None = None,
     ) -> Document:
         """Store a text and make the memories that ``graph`` searches; what is there already is not made again."""
+        get_graph(graph).settings(settings or {})
         document = self.library.documents.add(text, title=title, source=source, loader=loader)
         self.prepare(document, graph=graph, settings=settings, listen=listen, cancel=cancel)
         return document
@@ -83,7 +86,7 @@ class Session:
     ) -> Usage:
         """Chunk, compress and index a stored document as ``graph`` needs it; returns what that cost."""
         values = get_graph(graph).settings(settings or {})
-        context = self._context(document.id, (document,), values, Budget(), Usage(), listen, cancel)
+        context = self._context(document.id, (document,), values, listen, cancel)
         chunking = ensure_chunks(context, document)
         memory = getattr(values, "memory", None)
         if memory and memory != RAW:
@@ -112,10 +115,10 @@ class Session:
         """
         chosen = get_graph(graph)
         values = chosen.settings(settings or {})
-        documents = [self.library.documents.get(identity) for identity in document_ids]
+        documents = [self.library.documents.get(identity) for identity in dict.fromkeys(document_ids)]
         if not documents:
             raise InputError("There is no document to ask.", "Name a file, or add one with 'rereader add'.")
-        self._check_question(question)
+        self.check_question(question)
         run = self.library.runs.create(
             secrets.token_hex(6),
             question=question,
@@ -134,7 +137,12 @@ class Session:
             return run.answer
         return self._execute(run, resumed=True, listen=listen, cancel=cancel)
 
-    def _check_question(self, question: str) -> None:
+    def check_question(self, question: str) -> None:
+        """Refuse a question that cannot be asked.
+
+        Raises:
+            InputError: If it is empty or takes more than half of the reader's window.
+        """
         if not question.strip():
             raise InputError("The question is empty.", "Put it last, in quotes.")
         reader = self.models.reader
@@ -146,39 +154,50 @@ class Session:
             raise InputError(msg, "Shorten it, or choose a model with a larger window.")
 
     def _execute(self, run: Run, *, resumed: bool, listen: Listen, cancel: Cancel | None) -> Answer:
-        documents = tuple(self.library.documents.get(identity) for identity in run.document_ids)
-        chosen = get_graph(run.graph)
-        settings = chosen.settings(run.settings)
-        context = self._context(run.id, documents, settings, run.budget, run.usage, listen, cancel)
-        path = self.library.checkpoint_path(run.id)
+        lock = FileLock(self.library.run_lock(run.id), timeout=0)
         try:
-            with FileLock(f"{path}.lock", timeout=0), closing(_checkpoints(path)) as connection:
-                graph = chosen.build(settings).compile(checkpointer=SqliteSaver(connection))
-                config: Any = {"configurable": {"thread_id": run.id}, "recursion_limit": _RECURSION_LIMIT}
-                started = resumed and graph.get_state(config).created_at is not None
-                state: Any = {"question": run.question, "document_ids": list(run.document_ids), "step": 0}
-                for text in self.warnings:
-                    context.warn(text)
-                graph.invoke(None if started else state, config, context=context, durability="sync")
+            with lock:
+                self._invoke(run, resumed, listen, cancel)
         except Timeout as error:
             raise InputError(f"Run {run.id} is at work in another process.", "Wait for it to end.") from error
         except BaseException as error:
-            status = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed"
-            self.library.runs.update(run.id, status=status, usage=context.usage)
+            stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
+            self.library.runs.update(run.id, status="interrupted" if stopped else "failed")
             raise
         answer = self.library.runs.get(run.id).answer
         assert answer is not None, "the finisher stores an answer"
         return answer
+
+    def _invoke(self, run: Run, resumed: bool, listen: Listen, cancel: Cancel | None) -> None:
+        documents = tuple(self.library.documents.get(identity) for identity in run.document_ids)
+        chosen = get_graph(run.graph)
+        settings = chosen.settings(run.settings)
+        path = self.library.checkpoint_path(run.id)
+        with checkpoint_errors(path), closing(sqlite3.connect(path, check_same_thread=False)) as connection:
+            graph = chosen.build(settings).compile(checkpointer=SqliteSaver(connection))
+            config: Any = {"configurable": {"thread_id": run.id}, "recursion_limit": _RECURSION_LIMIT}
+            state: Any = {"question": run.question, "document_ids": list(run.document_ids), "step": 0}
+            before = graph.get_state(config) if resumed else None
+            if before is not None and before.created_at is not None:
+                state = None
+            # What a step cost that LangGraph will run again must not count twice.
+            finished = before.values.get("step", 0) if before else 0
+            usage = total(step.usage for step in self.library.runs.steps(run.id) if step.number <= finished)
+            context = self._context(run.id, documents, settings, listen, cancel, run.budget, usage)
+            context.resume_hint = f"Go on with: rereader runs resume {run.id}"
+            for text in self.warnings:
+                context.warn(text)
+            graph.invoke(state, config, context=context, durability="sync")
 
     def _context(
         self,
         run_id: str,
         documents: tuple[Document, ...],
         settings: Any,
-        budget: Budget,
-        usage: Usage,
         listen: Listen,
         cancel: Cancel | None,
+        budget: Budget | None = None,
+        usage: Usage | None = None,
     ) -> RunContext:
         return RunContext(
             library=self.library,
@@ -187,11 +206,10 @@ class Session:
             settings=settings,
             run_id=run_id,
             documents=documents,
-            budget=budget,
-            usage=usage.model_copy(deep=True),
+            budget=budget or Budget(),
+            usage=usage or Usage(),
             cancel=cancel or threading.Event(),
             listen=listen,
-            spent_seconds=sum(usage.seconds.values()),
         )
 
     def close(self) -> None:
@@ -200,8 +218,14 @@ class Session:
         self.library.close()
 
 
-def _checkpoints(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, check_same_thread=False)
+@contextmanager
+def checkpoint_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite says of the checkpoint file into our errors, and leave all others alone."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        with translated(path):
+            raise error
 
 
 @contextmanager
@@ -212,13 +236,13 @@ def open_session(
     models_dir: Path | None = None,
     device: str | None = None,
     threads: int | None = None,
+    warnings: Sequence[str] = (),
 ) -> Iterator[Session]:
     """Open a workspace with models by name; what is not named comes from the configuration.
 
-    Models are loaded when a role is first used.
+    Models are loaded when a role is first used. ``warnings`` are said with every answer.
     """
     config = load_config(workspace=workspace, models_dir=models_dir, device=device, threads=threads)
-    warnings: list[str] = []
     if names is None:
         names, warnings = choose_names(config)
     models = bind(names, config.models_dir, device=config.device, threads=config.threads)

@@ -75,16 +75,6 @@ class BudgetMeter:
         with self._lock:
             self.tokens -= tokens
 
-    def affords(self, *, tokens: int, calls: int = 1) -> bool:
-        """Whether :meth:`reserve` would succeed now."""
-        with self._lock:
-            budget = self.budget
-            return (
-                (budget.tokens is None or self.tokens + tokens <= budget.tokens)
-                and (budget.calls is None or self.calls + calls <= budget.calls)
-                and (budget.seconds is None or self.seconds < budget.seconds)
-            )
-
     def _check(self, what: str, wanted: int, limit: int | None) -> None:
         if limit is not None and wanted > limit:
             self._refuse(what, f"{wanted:,}", f"{limit:,}")

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import BaseModel, ConfigDict, Field
+
+_COUNTS = (
+    "prompt_tokens",
+    "completion_tokens",
+    "embedded_tokens",
+    "calls",
+    "cached_calls",
+    "cached_tokens",
+    "parse_failures",
+    "serial_depth",
+)
 
 
 class Usage(BaseModel):
@@ -34,3 +47,28 @@ class Usage(BaseModel):
     def add_seconds(self, stage: str, seconds: float) -> None:
         """Charge wall-clock seconds to a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+
+def difference(after: Usage, before: Usage) -> Usage:
+    """What was used between two moments; peaks are those of the later one."""
+    return _combine(after, before, -1)
+
+
+def total(parts: Iterable[Usage]) -> Usage:
+    """Sum of counts and seconds; peaks are the highest."""
+    result = Usage()
+    for part in parts:
+        result = _combine(result, part, 1)
+    return result
+
+
+def _combine(one: Usage, other: Usage, sign: int) -> Usage:
+    counts = {name: getattr(one, name) + sign * getattr(other, name) for name in _COUNTS}
+    stages = [*one.seconds, *(name for name in other.seconds if name not in one.seconds)]
+    seconds = {name: one.seconds.get(name, 0.0) + sign * other.seconds.get(name, 0.0) for name in stages}
+    return Usage(
+        **counts,
+        seconds={name: value for name, value in seconds.items() if value > 0},
+        peak_host_bytes=max(one.peak_host_bytes, other.peak_host_bytes),
+        peak_device_bytes=max(one.peak_device_bytes, other.peak_device_bytes),
+    )
