@@ -160,3 +160,10 @@ def test_a_block_that_is_not_there(text: str, tmp_path: Path) -> None:
     assert page.read_text() == text
     with pytest.raises(InputError, match="no file"):
         update_file(tmp_path / "gone.md", "x", "new")
+
+
+def test_a_brief_report_has_one_table_and_the_differences(path: Path) -> None:
+    text = render([path], brief=True)
+    assert text.count("| kind |") == 1
+    assert "against bm25 on the same items: " in text
+    assert "Raw rows:" in text

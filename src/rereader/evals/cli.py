@@ -83,6 +83,7 @@ def report(
     into: Annotated[Path | None, typer.Option(help="Markdown file whose block is replaced.")] = None,
     marker: Annotated[str | None, typer.Option(help="Name of the block.")] = None,
     baseline: Annotated[str, typer.Option(help="System that the others are compared with.")] = "bm25",
+    brief: Annotated[bool, typer.Option("--brief", help="Evidence recall by kind only.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make Markdown tables from raw rows.
@@ -95,7 +96,7 @@ def report(
     """
     if (into is None) != (marker is None):
         raise InputError("--into and --marker belong together.", "Give both, or neither to print the tables.")
-    table = render(files, baseline)
+    table = render(files, baseline, brief=brief)
     if into is not None and marker is not None:
         update_file(into, marker, table)
         typer.echo(json.dumps({"updated": str(into), "marker": marker}) if as_json else f"Updated {into}.")

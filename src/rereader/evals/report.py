@@ -17,12 +17,13 @@ Value = Callable[[Row], float | None]
 Cell = Callable[[str, str], str]
 
 
-def render(paths: Sequence[Path], baseline: str = "bm25") -> str:
+def render(paths: Sequence[Path], baseline: str = "bm25", *, brief: bool = False) -> str:
     """The tables of results files: for each benchmark and split a summary, each score by kind, and differences.
 
     Args:
         paths: Results files.
         baseline: The system that the others are compared with, item by item.
+        brief: Only evidence recall by kind, and the difference over all kinds.
 
     Raises:
         InputError: If the files hold no result.
@@ -32,7 +33,8 @@ def render(paths: Sequence[Path], baseline: str = "bm25") -> str:
     found = results(rows)
     if not found:
         raise InputError("The files hold no results.", "`rereader bench run SUITE` writes some.")
-    parts = [_Tables([row for row in found if _set_of(row) == one], baseline).render(one) for one in _sets(found)]
+    tables = {one: _Tables([row for row in found if _set_of(row) == one], baseline) for one in _sets(found)}
+    parts = [made.brief() if brief else made.render(one) for one, made in tables.items()]
     return "\n\n".join([*parts, sources(paths)])
 
 
@@ -79,6 +81,19 @@ class _Tables:
         tables.append(self._differences("Evidence recall", _score("evidence_recall")))
         tables.append(self._differences("Right", _score("right")))
         return "\n\n".join(table for table in tables if table)
+
+    def brief(self) -> str:
+        """Mean evidence recall by kind, and over all kinds with its interval and paired difference."""
+        recall = _score("evidence_recall")
+
+        def cell(kind: str, system: str) -> str:
+            values = _values(self._of(system, kind), recall)
+            return _interval(values) if kind == ALL else _mean(values)
+
+        grid = self._grid("Evidence recall", self._systems, cell)
+        pairs = {s: self._pairs(ALL, s, recall) for s in self._systems if s != self._baseline}
+        gains = ", ".join(f"{system} {_difference(found)}" for system, found in pairs.items())
+        return f"{grid}\n\nOver all kinds, against {self._baseline} on the same items: {gains}."
 
     def _counts(self) -> str:
         items = {system: {_item_of(row) for row in self._of(system)} for system in self._systems}
