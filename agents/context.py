@@ -56,6 +56,10 @@ class RoleModels(Protocol):
     def embedder(self) -> Embedder:
         """Turns text into vectors."""
 
+    @property
+    def on_cuda(self) -> bool:
+        """Whether language models run on a CUDA device."""
+
 
 @dataclass
 class RunContext:

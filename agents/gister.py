@@ -37,10 +37,9 @@ def gist_method(context: RunContext, chunking: Chunking) -> str:
     wanted: str = context.settings.gist
     if wanted != "auto":
         return wanted
-    gister = context.models.gister
-    if gister is None or (chunking.tokens > AUTO_LIMIT and gister.device == "cpu"):
+    if chunking.tokens > AUTO_LIMIT and not context.models.on_cuda:
         return "extract"
-    return "model"
+    return "model" if context.models.gister else "extract"
 
 
 def gist_key(context: RunContext, method: str) -> str:

@@ -90,11 +90,17 @@ def quote(context: RunContext, scored: Scored, text: str, agent: str, ordinal: i
 
 
 def add_quotes(
-    state: ReadingState, context: RunContext, chosen: Sequence[tuple[Scored, str]], agent: str
+    state: ReadingState, context: RunContext, chosen: Sequence[tuple[Scored, str]], agent: str, wave: int = 1
 ) -> tuple[int, dict[str, Any]]:
-    """Write passages as quotes; returns the new memory version and ``{record id: score}``."""
+    """Write passages as quotes; returns the new memory version and ``{record id: score}``.
+
+    Scores of different waves are sums over different queries; what is kept is each one's share of the best of its wave,
+    divided by the wave's number, so that they can be put in one order.
+    """
     records = [quote(context, scored, text, agent, i) for i, (scored, text) in enumerate(chosen)]
-    scores = {record.id: round(scored.score, 4) for record, (scored, _) in zip(records, chosen, strict=True)}
+    best = max([1e-9, *(scored.score for scored, _ in chosen)])
+    shares = [max(0.0, scored.score) / best / wave for scored, _ in chosen]
+    scores = {record.id: round(share, 4) for record, share in zip(records, shares, strict=True)}
     version = context.memory.write(state.get("memory_version", 0), [("quote", record) for record in records])
     return version, scores
 

@@ -37,7 +37,7 @@ def reason(state: ReadingState, context: RunContext) -> Outcome:
         picked = pick(context, state["question"], chosen)
         detail["picked"] = picked
         chosen = [chosen[i] for i in picked] + [c for i, c in enumerate(chosen) if i not in picked]
-    version, scores = add_quotes(state, context, chosen, "reasoner")
+    version, scores = add_quotes(state, context, chosen, "reasoner", wave)
     update = {"memory_version": version, "wave": wave, "fresh": len(chosen)}
     return Outcome(update, {**detail, "scores": scores})
 

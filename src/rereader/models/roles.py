@@ -72,16 +72,19 @@ class Models:
         self._loaders: dict[str, Loader] = {}
         self._loaded: dict[str, LanguageModel | Embedder | None] = {**given, "embedder": vectors}
         self._lock = threading.RLock()
+        self._device = "cuda" if any(model and model.device.startswith("cuda") for model in given.values()) else "cpu"
 
     @classmethod
-    def lazy(cls, names: Mapping[str, str], loaders: Mapping[str, Loader]) -> Self:
+    def lazy(cls, names: Mapping[str, str], loaders: Mapping[str, Loader], device: str = "cpu") -> Self:
         """Models that are loaded at their first use.
 
         Args:
             names: Role -> name, for :meth:`describe`.
             loaders: Role -> a function that loads its model.
+            device: The torch device that they will be loaded on, or ``auto``.
         """
         models = cls()
+        models._device = device
         models._names = dict(names)
         models._loaders = dict(loaders)
         models._loaded = {}
@@ -106,6 +109,17 @@ class Models:
     def embedder(self) -> Embedder:
         """The model that makes vectors."""
         return cast("Embedder", self._get("embedder"))
+
+    @property
+    def on_cuda(self) -> bool:
+        """Whether language models run on a CUDA device; loads none of them."""
+        if self._device != "auto":
+            return self._device.startswith("cuda")
+        try:
+            import torch
+        except ImportError:
+            return False
+        return torch.cuda.is_available()
 
     def describe(self) -> dict[str, str]:
         """Role -> name of its model; loads nothing."""
@@ -158,7 +172,7 @@ def bind(names: RoleNames, models_dir: Path, *, device: str = "auto", threads: i
             if role != "embedder":
                 load = partial(_language_model, *given, _settings_cache(models_dir))
             loaders[role] = shared.setdefault(str(folder.resolve()), _Once(load))
-    return Models.lazy(asdict(names), loaders)
+    return Models.lazy(asdict(names), loaders, device)
 
 
 def default_names(models_dir: Path) -> tuple[RoleNames, list[str]]:
