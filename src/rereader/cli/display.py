@@ -23,7 +23,9 @@ def show_answer(answer: Answer) -> None:
     cited = sorted({index for claim in answer.claims for index in claim.evidence})
     marks = "".join(f" [{i + 1}]" for i in range(len(cited)))
     console.print()
-    console.print(Text(answer.answer or "(no answer was asked for)", style="bold") + Text(marks, style="cyan"))
+    spent = answer.status == "budget_spent"
+    missing = "(the budget was spent before anything was found)" if spent else "(no answer was asked for)"
+    console.print(Text(answer.answer or missing, style="bold") + Text(marks, style="cyan"))
     console.print()
     for number, index in enumerate(cited, 1):
         _quote(console, f"[{number}]", answer.evidence[index])

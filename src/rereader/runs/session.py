@@ -25,7 +25,7 @@ from rereader.memory.library import Library
 from rereader.memory.runs import Run
 from rereader.models.base import Cancel
 from rereader.models.installed import locate
-from rereader.models.roles import EXTRACTIVE, Models, RoleNames, bind
+from rereader.models.roles import EXTRACTIVE, Models, RoleNames, bind, default_names
 from rereader.runs.choosing import choose_names
 from rereader.runs.counting import counter_of
 from rereader.schema import Answer, Budget, Document, Event, InputError, Interrupted, Usage
@@ -246,9 +246,17 @@ def open_session(
     if names is None:
         names, warnings = choose_names(config)
     models = bind(names, config.models_dir, device=config.device, threads=config.threads)
-    folder = None if names.reader == EXTRACTIVE else locate(names.reader, config.models_dir)
-    session = Session(Library(config.workspace), models, counter_of(folder), warnings)
+    counter = counter_of(_tokenizer_folder(names, config.models_dir))
+    session = Session(Library(config.workspace), models, counter, warnings)
     try:
         yield session
     finally:
         session.close()
+
+
+def _tokenizer_folder(names: RoleNames, models_dir: Path) -> Path | None:
+    """The reader's folder; without a reader that of the best one pulled, so that documents are cut the same way."""
+    name = names.reader
+    if name == EXTRACTIVE:
+        name = default_names(models_dir)[0].reader
+    return None if name == EXTRACTIVE else locate(name, models_dir)

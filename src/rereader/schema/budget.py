@@ -66,7 +66,7 @@ class BudgetMeter:
             self._check("calls", self.calls + calls, self.budget.calls)
             limit = self.budget.seconds
             if limit is not None and self.seconds >= limit:
-                self._refuse("seconds", f"{self.seconds:.1f}", f"{limit:g}")
+                self._refuse("seconds", f"{self.seconds:.1f} have passed", f"{limit:g}")
             self.tokens += tokens
             self.calls += calls
 
@@ -77,9 +77,9 @@ class BudgetMeter:
 
     def _check(self, what: str, wanted: int, limit: int | None) -> None:
         if limit is not None and wanted > limit:
-            self._refuse(what, f"{wanted:,}", f"{limit:,}")
+            self._refuse(what, f"the next batch needs {wanted:,} in all", f"{limit:,}")
 
     @staticmethod
-    def _refuse(what: str, wanted: str, limit: str) -> None:
-        msg = f"The budget of {limit} {what} is spent (the next batch needs {wanted} in all)."
+    def _refuse(what: str, why: str, limit: str) -> None:
+        msg = f"The budget of {limit} {what} is spent ({why})."
         raise BudgetSpent(msg, f"Raise it with --max-{what}.")
