@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Event:
-    """One typed event of a run: ``kind`` is step, progress, token, warning or answer."""
+    """One typed event of a run: ``kind`` is step, progress or warning."""
 
     kind: str
     run_id: str
@@ -40,13 +38,3 @@ class Event:
     node: str = ""
     text: str = ""
     progress: Progress | None = None
-
-
-class Listener(Protocol):
-    """Receives progress; must return quickly and must not raise."""
-
-    def __call__(self, progress: Progress, /) -> None:
-        """Take note of how far a stage has come."""
-
-
-Cancelled = Callable[[], bool]
