@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,13 @@ class Event:
     node: str = ""
     text: str = ""
     progress: Progress | None = None
+
+
+class Listener(Protocol):
+    """Receives progress; must return quickly and must not raise."""
+
+    def __call__(self, progress: Progress, /) -> None:
+        """Take note of how far a stage has come."""
+
+
+Cancelled = Callable[[], bool]
