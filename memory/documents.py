@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rereader.memory.database import Database
-from rereader.schema import Document, InputError, Span
+from rereader.schema import Document, InputError, Place, Span
+from rereader.schema.types import PlaceKind
 
 BLOCK = 1 << 16
 """Characters per stored block."""
@@ -28,8 +29,11 @@ class DocumentStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, text: str, *, title: str, source: str, loader: str) -> Document:
-        """Store a text; the same text read by the same loader is one document.
+    def add(self, text: str, *, title: str, source: str, loader: str, places: Sequence[Place] = ()) -> Document:
+        """Store a text and its places; the same text read by the same loader is one document.
+
+        A document that was stored without places (by an older version, say) gets these; else the first ones stay. Of
+        two places of one kind at one offset the later one holds.
 
         Raises:
             InputError: If the text is empty or white space only.
@@ -46,6 +50,9 @@ class DocumentStore:
             if added:
                 self._database.execute_many("INSERT INTO text_blocks VALUES (?, ?, ?)", blocks)
                 self._database.execute("DELETE FROM tombstones WHERE id = ?", (document.id,))
+            if places and not self._database.row("SELECT 1 FROM places WHERE document_id = ?", (document.id,)):
+                rows = ((document.id, place.kind, place.start, place.label) for place in places)
+                self._database.execute_many("INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?)", rows)
         return self.get(document.id)
 
     def get(self, identity: str) -> Document:
@@ -111,3 +118,25 @@ class DocumentStore:
             line += block.count("\n")
             start += len(block)
         return lines
+
+    def places_at(self, identity: str, offsets: Iterable[int]) -> dict[int, dict[str, str]]:
+        """For each offset the label of the last place of every kind at or before it, by kind."""
+        found: dict[int, dict[str, str]] = {}
+        query = "SELECT DISTINCT kind FROM places WHERE document_id = ?"
+        kinds = [row[0] for row in self._database.rows(query, (identity,))]
+        for offset in set(offsets):
+            rows = {kind: self._place(identity, kind, offset) for kind in kinds}
+            found[offset] = {kind: label for kind, label in rows.items() if label is not None}
+        return found
+
+    def starts_of(self, identity: str, kind: PlaceKind) -> list[int]:
+        """Where the places of a kind begin, ascending."""
+        query = "SELECT start FROM places WHERE document_id = ? AND kind = ? ORDER BY start"
+        return [row[0] for row in self._database.rows(query, (identity, kind))]
+
+    def _place(self, identity: str, kind: str, offset: int) -> str | None:
+        row = self._database.row(
+            "SELECT label FROM places WHERE document_id = ? AND kind = ? AND start <= ? ORDER BY start DESC LIMIT 1",
+            (identity, kind, offset),
+        )
+        return None if row is None else str(row[0])

@@ -74,4 +74,18 @@ _V1 = (
     "CREATE INDEX call_documents_by_document ON call_documents (document_id)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
+_V2 = (
+    """CREATE TABLE places (
+        document_id TEXT NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
+        kind TEXT NOT NULL, start INTEGER NOT NULL, label TEXT NOT NULL,
+        PRIMARY KEY (document_id, kind, start)) WITHOUT ROWID""",
+)
+
+_V3 = (
+    """CREATE TABLE step_parts (
+        id INTEGER PRIMARY KEY, run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, step INTEGER NOT NULL,
+        usage TEXT NOT NULL, calls TEXT NOT NULL)""",
+    "CREATE INDEX step_parts_by_run ON step_parts (run_id)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3)

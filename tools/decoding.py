@@ -47,11 +47,10 @@ _ZIP_KINDS = (
     (b"application/vnd.oasis.opendocument", "an OpenDocument file"),
 )
 _HINTS = (
-    ("PDF", "This version reads text; convert it first, for example: pdftotext -layout FILE.pdf FILE.txt"),
-    ("EPUB", "This version reads text; convert it first, for example: pandoc FILE.epub -t plain -o FILE.txt"),
-    ("DOCX", "This version reads text; convert it first, for example: pandoc FILE.docx -t plain -o FILE.txt"),
-    ("OpenDocument", "This version reads text; convert it first, for example: pandoc FILE.odt -t plain -o FILE.txt"),
-    ("archive", "This version reads text and gzip; unpack it and give the folder."),
+    ("XLSX", "Save its sheets as CSV and give these text files."),
+    ("OpenDocument", "Save it as DOCX, or as text."),
+    ("old Microsoft", "An encrypted DOCX looks like this too: save it as DOCX without a password, or as text."),
+    ("archive", "Of archives this version reads ZIP and gzip; unpack it and give the folder with the text."),
     ("bzip2", "This version reads text and gzip; unpack it first."),
     ("xz", "This version reads text and gzip; unpack it first."),
     ("zstandard", "This version reads text and gzip; unpack it first."),

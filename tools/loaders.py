@@ -1,4 +1,7 @@
-"""Load text documents: plain text, gzip, Markdown, source code, a folder, standard input."""
+"""Load documents: text, source code, Markdown, PDF, EPUB, DOCX, HTML, subtitles, tables; folders and ZIPs of them.
+
+Its first bytes, then its name, decide what a file is. The readers of formats are in ``rereader.tools.formats``.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rereader.schema.errors import InputError
+from rereader.schema.types import Place
 from rereader.tools.decoding import binary_kind, decode, refuse_binary
+from rereader.tools.formats.archive import cleaned, members, open_archive, read_member
+from rereader.tools.formats.base import MAX_BYTES, Options
+from rereader.tools.formats.kinds import ARCHIVE, LOADERS, PACKED, kind_by_name, kind_of, read
 from rereader.tools.sources import display, read_file, read_stream, walk
 
-MAX_BYTES = 512 * 2**20
-
-_MARKDOWN = frozenset({".md", ".markdown", ".mdown", ".mdx", ".qmd", ".rmd"})
 _SUFFIXES = """
     .py .pyi .ipynb .js .mjs .jsx .ts .tsx .c .h .cc .cpp .cxx .hh .hpp .cs .java .kt .kts .scala .go .rs .rb .php
     .pl .pm .lua .r .jl .swift .m .mm .hs .ml .mli .ex .exs .erl .clj .cljs .lisp .el .scm .f90 .f .pas .sql .sh
@@ -26,15 +30,16 @@ _SOURCE_CODE = frozenset(_SUFFIXES.split())
 
 @dataclass(frozen=True)
 class LoadedText:
-    """One text, normalised: decoded, without byte order mark, CRLF made LF, nothing else.
+    """One text, normalised: decoded, without byte order mark, CRLF made LF; of plain text nothing else is changed.
 
     Args:
         text: The text; offsets into it are code points.
-        title: The file's name (inside a folder: its path below it) without ``.gz``.
+        title: The file's name (in a folder: its path below it; in an archive: below the archive's) without ``.gz``.
         source: Where it came from, fit to be shown.
-        encoding: What it was decoded with.
-        loader: Kind and version of the loader: ``text/1``, ``markdown/1`` or ``source-code/1``.
-        warnings: One line each; for a folder the first text carries the folder's.
+        encoding: What it was decoded with; ``none`` for formats that leave nothing to decode.
+        loader: Kind and version of the loader: ``text/1``, ``pdf/1``, ...
+        warnings: One line each; for a folder or an archive the first text carries those about the whole.
+        places: Pages, sections, rows and times, as far as the format has them, in order.
     """
 
     text: str
@@ -43,12 +48,28 @@ class LoadedText:
     encoding: str
     loader: str
     warnings: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file's bytes and names."""
+
+    data: bytes
+    title: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return self.title if self.source == "-" else self.source
 
 
 @dataclass
 class _Skipped:
-    """What was left out of a folder."""
+    """What was left out of a folder or an archive."""
 
+    archives: int = 0
     binary: int = 0
     empty: int = 0
     unusable: int = 0
@@ -61,47 +82,56 @@ class _Skipped:
 
     def warnings(self) -> tuple[str, ...]:
         """One line per kind."""
-        counted = ((self.binary, "binary"), (self.empty, "empty"))
-        lines = [f"skipped {count:,} {kind} file{'s' if count > 1 else ''}" for count, kind in counted if count]
+        counted = ((self.binary, "binary file"), (self.empty, "empty file"), (self.archives, "archive"))
+        lines = [f"skipped {count:,} {kind}{'s' if count > 1 else ''}" for count, kind in counted if count]
         if self.unusable:
             lines.append(f"skipped {self.unusable:,} unreadable file{'s' if self.unusable > 1 else ''}: {self.first}")
         return tuple(lines)
 
 
 def load_source(
-    source: str | Path, *, encoding: str | None = None, stdin: BinaryIO | None = None, max_bytes: int = MAX_BYTES
+    source: str | Path,
+    *,
+    encoding: str | None = None,
+    password: str | None = None,
+    stdin: BinaryIO | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> list[LoadedText]:
-    """Load a file, a folder (recursively, sorted) or ``-``, standard input.
+    """Load a file, a folder (recursively, sorted), a ZIP archive, or ``-``, standard input.
 
     Args:
         source: The path, or ``-``.
-        encoding: Read with this encoding instead of detecting it.
+        encoding: Read text with this encoding instead of detecting it.
+        password: Opens encrypted PDF files and ZIP archives.
         stdin: Read instead of the process's standard input.
         max_bytes: Refuse more than this, after unpacking; for a folder over all its files.
 
     Returns:
-        One text per file. In a folder, hidden files and folders are passed over, and binary, empty and unusable
-        files are left out and counted in the warnings of the first text.
+        One text per file. In a folder or an archive, hidden files and folders are passed over, and binary, empty and
+        unusable files (and archives in an archive) are left out and counted in the warnings of the first text.
 
     Raises:
-        InputError: If there is nothing to read: missing, empty, binary, unreadable, too large, wrongly encoded.
+        InputError: If there is nothing to read: missing, empty, binary, unreadable, too large, wrongly encoded,
+            damaged, encrypted, without text.
+        MissingExtra: If the packages that read the format are not installed.
     """
+    options = Options(encoding, password, max_bytes)
     if str(source) == "-":
         data = read_stream(stdin or sys.stdin.buffer, "standard input", max_bytes)
-        return [_load(data, "standard input", "-", "text/1", encoding)]
+        return _load(_File(data, "standard input", "-"), options)
     path = Path(source)
     if _is_folder(path):
-        return _load_folder(path, encoding, max_bytes)
-    data = read_file(path, max_bytes)
-    return [_load(data, _title(Path(path.name)), display(path), loader_version(path), encoding)]
+        return _load_folder(path, options)
+    return _load(_File(read_file(path, max_bytes), _title(Path(path.name)), display(path)), options)
 
 
 def loader_version(path: Path) -> str:
-    """The loader that reads a file of this name; a trailing ``.gz`` does not count."""
-    suffix = Path(_title(path)).suffix.lower()
-    if suffix in _MARKDOWN:
-        return "markdown/1"
-    return "source-code/1" if suffix in _SOURCE_CODE else "text/1"
+    """The loader that reads a file of this name, if it holds text; a trailing ``.gz`` does not count."""
+    title = _title(path)
+    kind = kind_by_name(title)
+    if kind:
+        return LOADERS[kind]
+    return "source-code/1" if Path(title).suffix.lower() in _SOURCE_CODE else "text/1"
 
 
 def _is_folder(path: Path) -> bool:
@@ -116,31 +146,42 @@ def _title(path: Path) -> str:
     return name[:-3] if name.lower().endswith(".gz") and len(name) > 3 else name
 
 
-def _load(data: bytes, title: str, source: str, loader: str, encoding: str | None) -> LoadedText:
-    name = title if source == "-" else source
-    if not data:
-        raise InputError(f"{name} is empty.", "Give a file that holds text.")
-    kind = binary_kind(data, encoding)
+def _load(file: _File, options: Options) -> list[LoadedText]:
+    """The texts of one file: several, if it is an archive."""
+    if not file.data:
+        raise InputError(f"{file.name} is empty.", "Give a file that holds text.")
+    kind = kind_of(file.data, file.title)
+    return _load_archive(file, options) if kind == ARCHIVE else [_document(file, kind, options)]
+
+
+def _document(file: _File, kind: str | None, options: Options) -> LoadedText:
+    binary = None if kind in PACKED else binary_kind(file.data, options.encoding)
+    if binary:
+        raise refuse_binary(file.name, binary)
     if kind:
-        raise refuse_binary(name, kind)
-    decoded = decode(data, name, encoding)
-    if not decoded.text or decoded.text.isspace():
-        raise InputError(f"{name} holds nothing but white space.", "Give a file that holds text.")
-    return LoadedText(decoded.text, title, source, decoded.encoding, loader, decoded.warnings)
+        read_as = read(kind, file.data, file.name, options)
+        text, encoding, warnings, places = read_as.text, read_as.encoding, read_as.warnings, read_as.places
+        loader = LOADERS[kind]
+    else:
+        decoded = decode(file.data, file.name, options.encoding)
+        text, encoding, warnings, places = decoded.text, decoded.encoding, decoded.warnings, ()
+        loader = loader_version(Path(file.title))
+    if not text or text.isspace():
+        raise InputError(f"{file.name} holds nothing but white space.", "Give a file that holds text.")
+    return LoadedText(text, file.title, file.source, encoding, loader, warnings, places)
 
 
-def _load_folder(folder: Path, encoding: str | None, max_bytes: int) -> list[LoadedText]:
+def _load_folder(folder: Path, options: Options) -> list[LoadedText]:
     skipped = _Skipped()
-    texts = list(_folder_texts(folder, encoding, max_bytes, skipped))
+    texts = list(_texts(_folder_files(folder, options.max_bytes, skipped), options, skipped))
     if not texts:
         found = "; ".join(skipped.warnings()) or "it is empty, or everything in it is hidden"
         msg = f"The folder {display(folder)} holds no readable text ({found})."
         raise InputError(msg, "Give a folder with text files, or a file.")
-    texts[0] = replace(texts[0], warnings=(*skipped.warnings(), *texts[0].warnings))
-    return texts
+    return _with_warnings(texts, skipped)
 
 
-def _folder_texts(folder: Path, encoding: str | None, max_bytes: int, skipped: _Skipped) -> Iterator[LoadedText]:
+def _folder_files(folder: Path, max_bytes: int, skipped: _Skipped) -> Iterator[_File]:
     left = max_bytes
     for path in walk(folder):
         try:
@@ -152,13 +193,50 @@ def _folder_texts(folder: Path, encoding: str | None, max_bytes: int, skipped: _
         if left < 0:
             msg = f"The folder {display(folder)} holds more than {max_bytes / 2**20:,.1f} MiB."
             raise InputError(msg, "Add its parts one by one.")
-        if not data.strip():
-            skipped.empty += 1
-        elif binary_kind(data, encoding):
-            skipped.binary += 1
-        else:
-            title = _title(path.relative_to(folder))
+        yield _File(data, _title(path.relative_to(folder)), display(path))
+
+
+def _load_archive(file: _File, options: Options) -> list[LoadedText]:
+    skipped = _Skipped()
+    texts = list(_texts(_archive_files(file, options, skipped), options, skipped, nested=True))
+    if not texts:
+        found = "; ".join(skipped.warnings()) or "it is empty, or everything in it is hidden"
+        msg = f"The ZIP archive {file.name} holds no readable text ({found})."
+        raise InputError(msg, "Give an archive with documents, or a text file.")
+    return _with_warnings(texts, skipped)
+
+
+def _archive_files(file: _File, options: Options, skipped: _Skipped) -> Iterator[_File]:
+    with open_archive(file.data, file.name, "ZIP archive", options) as archive:
+        for name, entry in members(archive):
             try:
-                yield _load(data, title, display(path), loader_version(path), encoding)
+                data = read_member(archive, entry, f"{file.name}/{name}", options.password)
             except InputError as error:
                 skipped.note(error)
+                continue
+            title = _title(Path(cleaned(name)))
+            yield _File(data, f"{file.title}/{title}", f"{file.source}/{name}")
+
+
+def _texts(
+    files: Iterator[_File], options: Options, skipped: _Skipped, *, nested: bool = False
+) -> Iterator[LoadedText]:
+    """The texts of many files; what cannot be read is counted. Archives are opened unless ``nested``."""
+    for file in files:
+        if not file.data.strip():
+            skipped.empty += 1
+            continue
+        kind = kind_of(file.data, file.title)
+        if nested and kind == ARCHIVE:
+            skipped.archives += 1
+        elif kind not in (*PACKED, ARCHIVE) and binary_kind(file.data, options.encoding):
+            skipped.binary += 1
+        else:
+            try:
+                yield from _load(file, options)
+            except InputError as error:
+                skipped.note(error)
+
+
+def _with_warnings(texts: list[LoadedText], skipped: _Skipped) -> list[LoadedText]:
+    return [replace(texts[0], warnings=(*skipped.warnings(), *texts[0].warnings)), *texts[1:]]

@@ -20,6 +20,7 @@ def add_sources(
     graph: str = DEFAULT_GRAPH,
     settings: Mapping[str, Any] | None = None,
     encoding: str | None = None,
+    password: str | None = None,
     stdin: BinaryIO | None = None,
     listen: Listen = ignore,
     cancel: Cancel | None = None,
@@ -30,7 +31,7 @@ def add_sources(
     a new document; the old version stays until it is removed.
     """
     get_graph(graph).settings(settings or {})
-    documents = store_sources(session, sources, encoding=encoding, stdin=stdin, listen=listen)
+    documents = store_sources(session, sources, encoding=encoding, password=password, stdin=stdin, listen=listen)
     for document in documents:
         session.prepare(document, graph=graph, settings=settings, listen=listen, cancel=cancel)
     return documents
@@ -41,16 +42,24 @@ def store_sources(
     sources: Sequence[str | Path],
     *,
     encoding: str | None = None,
+    password: str | None = None,
     stdin: BinaryIO | None = None,
     listen: Listen = ignore,
 ) -> list[Document]:
-    """Read files, folders or ``-`` and store their texts, each once; memories are made by the run that needs them."""
-    texts = [text for source in sources for text in load_source(source, encoding=encoding, stdin=stdin)]
+    """Read files, folders or ``-`` and store their texts, each once; memories are made by the run that needs them.
+
+    ``password`` opens encrypted files; it is not kept.
+    """
+    texts = [
+        text for source in sources for text in load_source(source, encoding=encoding, password=password, stdin=stdin)
+    ]
     documents = []
     for text in texts:
         for warning in text.warnings:
             listen(Event("warning", "", text=f"{text.source}: {warning}"))
         documents.append(
-            session.library.documents.add(text.text, title=text.title, source=text.source, loader=text.loader)
+            session.library.documents.add(
+                text.text, title=text.title, source=text.source, loader=text.loader, places=text.places
+            )
         )
     return list({document.id: document for document in documents}.values())

@@ -12,7 +12,7 @@ from rereader.schema.errors import (
     StoreError,
 )
 from rereader.schema.events import Event, Progress
-from rereader.schema.types import Chunk, Document, Match, Quote, Record, RecordKind, Span
+from rereader.schema.types import Chunk, Document, Match, Place, Quote, Record, RecordKind, Span
 from rereader.schema.usage import Usage
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Match",
     "MissingExtra",
     "ModelError",
+    "Place",
     "Progress",
     "Quote",
     "Record",

@@ -16,7 +16,10 @@ class Evidence(Frozen):
     """A passage of a document that supports a claim.
 
     ``verified`` means that ``quote`` is the source slice ``[start, end)``. ``supports`` is a separate score: how much
-    of the claim's wording the quote carries (0 to 1), or ``None`` when it was not measured.
+    of the claim's wording the quote carries (0 to 1), or ``None`` when it was not measured. ``page``, ``section``,
+    ``row`` and ``time`` are labels (see :class:`~rereader.schema.types.Place`), ``None`` where the document has no such
+    places. They and ``line`` (from 1) say where the quote begins; a page, row or time that it ends in is
+    named too if it is another one: ``12-13``.
     """
 
     document: str
@@ -28,7 +31,10 @@ class Evidence(Frozen):
     verified: bool
     supports: float | None = None
     score: float | None = None
-    page: int | None = None
+    page: str | None = None
+    section: str | None = None
+    row: str | None = None
+    time: str | None = None
     line: int | None = None
     record: str | None = None
 

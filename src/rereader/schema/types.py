@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PlaceKind = Literal["page", "section", "row", "time"]
 
 
 class Frozen(BaseModel):
@@ -55,6 +57,19 @@ class Document(Frozen):
     source: str
     length: int
     loader: str
+
+
+class Place(Frozen):
+    """A mark in a document's text that holds from ``start`` (a code point) to the next one of its kind.
+
+    ``label`` is what a reader would look for: the page's printed label where the file says it, else its number; a
+    section's headings from the highest to its own (``Chapter 2 › Letters``); the number of a table's row, the header's
+    being 1; the time at which a subtitle appears (``00:12:05``).
+    """
+
+    kind: PlaceKind
+    start: int = Field(ge=0)
+    label: str
 
 
 class Chunk(Frozen):

@@ -1,0 +1,125 @@
+"""What every format shares: options, the result, a builder that keeps places and offsets together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rereader.schema.errors import InputError, MissingExtra
+from rereader.schema.types import Place, PlaceKind
+
+MAX_BYTES = 512 * 2**20
+UNDECODED = "none"
+"""Stands for the encoding of formats that leave nothing to decode."""
+
+_BETWEEN = " › "
+_LABEL = 120
+_NO_TEXT = re.compile("\r\n?|[\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read.
+
+    Args:
+        encoding: Of text formats; found out when left out.
+        password: For encrypted files.
+        max_bytes: Most bytes of a file after unpacking, and most characters of a text.
+    """
+
+    encoding: str | None = None
+    password: str | None = None
+    max_bytes: int = MAX_BYTES
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A document's text, the places in it, what the reader should know, and what it was decoded with."""
+
+    text: str
+    places: tuple[Place, ...] = ()
+    warnings: tuple[str, ...] = ()
+    encoding: str = UNDECODED
+
+
+@dataclass
+class TextBuilder:
+    """Puts a text together piece by piece; ``length`` is the offset at which the next piece begins."""
+
+    name: str
+    limit: int = MAX_BYTES
+    length: int = 0
+    places: list[Place] = field(default_factory=list)
+    _pieces: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        """Append; line ends become LF, zero characters and lone surrogates U+FFFD.
+
+        Raises:
+            InputError: If the text grows past the limit.
+        """
+        piece = _NO_TEXT.sub(_mended, text)
+        self._pieces.append(piece)
+        self.length += len(piece)
+        if self.length > self.limit:
+            msg = f"{self.name} unpacks to more than {self.limit:,} characters."
+            raise InputError(msg, "Split it and add the parts.")
+
+    def mark(self, kind: PlaceKind, label: str, at: int | None = None) -> None:
+        """Say which place begins at an offset (here, if none is given). An empty label marks nothing."""
+        label = " ".join(label.split())
+        if label:
+            start = self.length if at is None else at
+            self.places.append(Place.model_construct(kind=kind, start=start, label=label))
+
+    def build(self, warnings: tuple[str, ...] = (), encoding: str = UNDECODED) -> Parsed:
+        """The whole text and its places in order."""
+        places = sorted(self.places, key=lambda place: place.start)
+        return Parsed("".join(self._pieces), tuple(places), warnings, encoding)
+
+
+@dataclass
+class HeadingPath:
+    """The headings that are open at a point of a document."""
+
+    _open: list[tuple[int, str]] = field(default_factory=list)
+
+    def enter(self, level: int, title: str) -> str:
+        """The path with a heading of this level (1 is the highest) in place of its equals and all below them."""
+        while self._open and self._open[-1][0] >= level:
+            self._open.pop()
+        self._open.append((level, title))
+        return path_label([title for _, title in self._open])
+
+
+def path_label(titles: list[str] | tuple[str, ...]) -> str:
+    """Headings from the highest to the lowest, as one label."""
+    short = (" ".join(title.split()) for title in titles)
+    return _BETWEEN.join(title if len(title) <= _LABEL else f"{title[:_LABEL]}…" for title in short if title)
+
+
+@contextmanager
+def needs(feature: str) -> Iterator[None]:
+    """Turn a missing package into the advice to install the ``documents`` extra."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtra(feature, "documents") from error
+
+
+def damaged(name: str, kind: str, reason: str = "") -> InputError:
+    """The error for a file that is not what it claims to be."""
+    why = f" ({reason})" if reason else ""
+    hint = "Download or make it again, or give its text as a text file."
+    return InputError(f"{name} is a damaged {kind}{why}.", hint)
+
+
+def without_text(name: str) -> InputError:
+    """The error for a sound file in which there is nothing to read."""
+    return InputError(f"{name} holds no readable text.", "Give a file that holds text.")
+
+
+def _mended(found: re.Match[str]) -> str:
+    return "\n" if found[0].startswith("\r") else "\N{REPLACEMENT CHARACTER}"
