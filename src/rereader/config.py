@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from platformdirs import user_config_path, user_data_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rereader.schema import InputError
+from rereader.schema.endpoint import EndpointSettings
 
 _VARIABLES = {"workspace": "REREADER_WORKSPACE", "models_dir": "REREADER_MODELS", "model": "REREADER_MODEL"}
 
@@ -31,6 +32,8 @@ class Config(BaseModel):
     roles: dict[str, str] = Field(default_factory=dict)
     device: str = "auto"
     threads: int | None = Field(default=None, ge=1)
+    runtime: Literal["auto", "llamacpp", "transformers"] = "auto"
+    endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
 
 
 def config_path() -> Path:

@@ -19,6 +19,7 @@ from rereader.evals.harness import Outcome, Session, SessionFactory, run_bench
 from rereader.evals.items import SPLITS, Split, load_benchmark
 from rereader.evals.report import render, update_file
 from rereader.evals.suite import load_suite, suite_names
+from rereader.models.providers import endpoint_name
 from rereader.schema import InputError, Progress
 from rereader.schema.events import Listener
 
@@ -38,6 +39,8 @@ def run_suite(
     workspace: Annotated[Path | None, typer.Option(help="Keep the workspace here, so texts are read once.")] = None,
     models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
     model: Annotated[str | None, typer.Option(help="The reader.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Address of the server of --model.")] = None,
+    api_key_env: Annotated[str | None, typer.Option(help="Environment variable with that server's key.")] = None,
     evidence_only: Annotated[bool, typer.Option(help="Measure evidence; call no reader.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -66,7 +69,9 @@ def run_suite(
             split=part,
             seeds=loaded.seeds if seeds is None else _seeds(seeds),
             out=out or Path("docs/results") / f"{loaded.name}-{part}.jsonl",
-            session_factory=_session_factory(model, models_dir, reader=not evidence_only),
+            session_factory=_session_factory(
+                _served(model, base_url, api_key_env), models_dir, reader=not evidence_only
+            ),
             workspace=workspace,
             reader=not evidence_only,
             budget=loaded.budget,
@@ -118,6 +123,14 @@ def list_suites(as_json: AsJson = False) -> None:
         return
     for suite in suites:
         typer.echo(f"{suite.name}: {suite.about}\n  {', '.join(system.name for system in suite.systems)}")
+
+
+def _served(model: str | None, base_url: str | None, api_key_env: str | None) -> str | None:
+    if base_url is None and api_key_env is None:
+        return model
+    if model is None:
+        raise InputError("--base-url names a server but no model.", "Name the model: --model openai:MODEL.")
+    return endpoint_name(model, base_url, api_key_env)
 
 
 def _session_factory(model: str | None, models_dir: Path | None, reader: bool) -> SessionFactory:

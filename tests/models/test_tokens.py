@@ -2,8 +2,8 @@ import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rereader.tools import tokens
-from rereader.tools.tokens import estimate_counter, tiktoken_counter
+from rereader.models import tokens
+from rereader.models.tokens import estimate_counter, tiktoken_counter
 
 LONG = 3 * tokens._PIECE
 

@@ -1,0 +1,123 @@
+"""What a chat model's message says: text, why it ended, tokens, log-probabilities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rereader.models.base import FinishReason
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage
+
+_LENGTH = {"length", "max_tokens", "max_output_tokens"}
+_WITHHELD = {"content_filter", "safety", "refusal", "prohibited_content", "blocklist"}
+_REASONS = ("finish_reason", "stop_reason", "done_reason")
+
+
+class StopText:
+    """A reply's text that ends before the first stop string, piece by piece as it comes.
+
+    Servers are asked to stop by themselves; some do not, and some leave the stop string in.
+
+    Args:
+        stop: Strings that end the reply.
+    """
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        self._stop = tuple(one for one in stop if one)
+        self._sent = 0
+        self.text = ""
+        self.ended = False
+
+    def push(self, piece: str) -> str:
+        """Add a piece; returns the text that can no longer change."""
+        if self.ended:
+            return ""
+        self.text += piece
+        found = [place for one in self._stop if (place := self.text.find(one, self._sent)) >= 0]
+        if found:
+            self.text, self.ended = self.text[: min(found)], True
+        return self._send(len(self.text) - (0 if found else self._held()))
+
+    def finish(self) -> str:
+        """The rest of the text."""
+        return self._send(len(self.text))
+
+    def _held(self) -> int:
+        """Characters at the end that may be the beginning of a stop string."""
+        sizes = (size for one in self._stop for size in range(1, len(one)) if self.text.endswith(one[:size]))
+        return max(sizes, default=0)
+
+    def _send(self, end: int) -> str:
+        piece = self.text[self._sent : end]
+        self._sent = max(self._sent, end)
+        return piece
+
+
+def cut(text: str, stop: Sequence[str]) -> str:
+    """A whole reply up to the first stop string."""
+    cutter = StopText(stop)
+    cutter.push(text)
+    return cutter.text
+
+
+def reason_of(metadata: Mapping[str, Any]) -> str:
+    """Why the server ended the reply, in its own word; empty if it does not say."""
+    return next((str(metadata[name]).lower() for name in _REASONS if metadata.get(name)), "")
+
+
+def finish_reason(metadata: Mapping[str, Any]) -> FinishReason:
+    """``length`` where the reply was cut off, otherwise ``stop``."""
+    return "length" if reason_of(metadata) in _LENGTH else "stop"
+
+
+def was_withheld(metadata: Mapping[str, Any]) -> bool:
+    """Whether a filter of the server's kept the reply, or a part of it, back."""
+    return reason_of(metadata) in _WITHHELD
+
+
+def usage_of(message: AIMessage) -> tuple[int, int] | None:
+    """Prompt and completion tokens as the server counted them, or ``None`` if it did not say."""
+    usage = message.usage_metadata
+    if not usage or usage["input_tokens"] <= 0:
+        return None
+    return usage["input_tokens"], usage["output_tokens"]
+
+
+def logprobs_of(metadata: Mapping[str, Any]) -> tuple[float, ...]:
+    """Natural log-probability of each token of the reply; empty if the server does not say."""
+    values = [place.get("logprob") for place in _places(metadata)]
+    usable = values and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+    return tuple(float(value) for value in values if value is not None) if usable else ()
+
+
+def label_logprobs(metadata: Mapping[str, Any], labels: Sequence[str]) -> list[float] | None:
+    """Log-probability of each label as the first token; ``None`` if the server does not list likely tokens.
+
+    A label takes the likelihood of every token that reads as it but for white space (``A`` and `` A``). One that is not
+    among the likely tokens is given the least of the listed ones, since it cannot be likelier.
+    """
+    listed = next((place.get("top_logprobs") for place in _places(metadata)), None)
+    if not listed:
+        return None
+    likely = [(str(one.get("token", "")).strip(), float(one["logprob"])) for one in listed]
+    least = min(value for _, value in likely)
+    sums = [_sum(value for token, value in likely if token == label.strip()) for label in labels]
+    return [least if value is None else value for value in sums]
+
+
+def _places(metadata: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    logprobs = metadata.get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    return [place for place in content if isinstance(place, Mapping)] if isinstance(content, list) else []
+
+
+def _sum(values: Iterable[float]) -> float | None:
+    """Log of a sum of exponentials; ``None`` for nothing."""
+    found = list(values)
+    if not found:
+        return None
+    top = max(found)
+    return top + math.log(sum(math.exp(value - top) for value in found))
