@@ -6,14 +6,15 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from langgraph.graph import StateGraph
 from pydantic import TypeAdapter, ValidationError
 
 import rereader.graphs
-from rereader.agents.context import ReadingState, RunContext
+from rereader.agents.context import ReadingState, RunContext, stage_cost
+from rereader.agents.costs import Estimator, Facts, StageCost
 from rereader.agents.settings import ReadingSettings
 from rereader.schema import InputError
 
@@ -31,11 +32,19 @@ class ReadingGraph:
     settings_type: type[ReadingSettings]
     build: Builder
     doc: str
+    estimator: Estimator | None = None
 
     @property
     def summary(self) -> str:
         """First line of the graph file's docstring."""
         return self.doc.strip().split("\n", maxsplit=1)[0]
+
+    def costs(self, settings: ReadingSettings, facts: Facts) -> list[StageCost]:
+        """What each stage will cost: by the graph's own formula, else by what its agents declare."""
+        if self.estimator:
+            return list(self.estimator(settings, facts))
+        nodes = self.build(settings).nodes
+        return [replace(stage_cost(node.runnable, settings, facts), stage=name) for name, node in nodes.items()]
 
     def settings(self, values: Mapping[str, Any]) -> ReadingSettings:
         """Settings from names and values (strings are converted).
@@ -64,13 +73,22 @@ _GRAPHS: dict[str, ReadingGraph] = {}
 
 
 def reading_graph(
-    name: str, *, system: str, honesty: Honesty, settings: type[ReadingSettings]
+    name: str,
+    *,
+    system: str,
+    honesty: Honesty,
+    settings: type[ReadingSettings],
+    estimate: Estimator | None = None,
 ) -> Callable[[Builder], Builder]:
-    """Register the decorated ``build(settings) -> StateGraph`` under ``name``."""
+    """Register the decorated ``build(settings) -> StateGraph`` under ``name``.
+
+    ``estimate(settings, facts) -> [StageCost]`` is the graph's own formula for what a run costs; without it the costs
+    that its agents declare are added up.
+    """
 
     def register(build: Builder) -> Builder:
         doc = importlib.import_module(build.__module__).__doc__ or ""
-        _GRAPHS[name] = ReadingGraph(name, system, honesty, settings, build, doc)
+        _GRAPHS[name] = ReadingGraph(name, system, honesty, settings, build, doc, estimate)
         return build
 
     return register

@@ -1,0 +1,208 @@
+"""What must hold in a workspace, looked at without changing anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rereader.memory.database import Database
+from rereader.memory.library import Library
+from rereader.memory.migrations import MIGRATIONS
+from rereader.schema import StoreError
+from rereader.schema.findings import Finding
+
+StoreCheck = Callable[[Library], list[Finding]]
+_SHOWN = 3
+_READD = "Run: rereader remove ID, then rereader add FILE again."
+_RESTORE = "Restore the folder from a backup, or start a new one with --workspace."
+
+
+def schema_version(library: Library) -> list[Finding]:
+    """The library has the schema that this version writes."""
+    row = library.database.row("PRAGMA user_version")
+    version = int(row[0]) if row else 0
+    if version == len(MIGRATIONS):
+        return [Finding(f"schema version {version}")]
+    return [Finding(f"schema version {version}, not {len(MIGRATIONS)}", "problem", "Upgrade Rereader.")]
+
+
+def quick_check(library: Library) -> list[Finding]:
+    """SQLite finds no damage, and no row refers to one that is gone."""
+    said = [str(row[0]) for row in library.database.rows("PRAGMA quick_check")]
+    if said != ["ok"]:
+        return [Finding(f"SQLite finds damage: {said[0]}", "problem", _RESTORE)]
+    lost = library.database.rows("PRAGMA foreign_key_check")
+    if lost:
+        tables = ", ".join(sorted({row[0] for row in lost})[:_SHOWN])
+        return [Finding(f"{len(lost)} rows refer to rows that are gone ({tables})", "problem", _RESTORE)]
+    return [Finding("SQLite finds no damage")]
+
+
+def texts_whole(library: Library) -> list[Finding]:
+    """Every document's text has the length that is noted for it."""
+    rows = library.database.rows(
+        "SELECT title, length, (SELECT COALESCE(SUM(LENGTH(text)), 0) FROM text_blocks WHERE document_id = id) AS held "
+        "FROM documents"
+    )
+    wrong = [row["title"] for row in rows if row["held"] != row["length"]]
+    return _verdict(f"{len(rows)} documents have their whole text", "texts that are not whole", wrong, _READD)
+
+
+def chunks_partition(library: Library) -> list[Finding]:
+    """Chunks follow one another without a gap from the first character of a document to its last."""
+    rows = library.database.rows(
+        """SELECT title, documents.length AS length, chunkings.chunks AS promised, COUNT(*) AS found,
+            MIN(start) AS first, MAX(end) AS last, SUM(end - start) AS held, MAX(gap) AS gap
+        FROM (SELECT chunking, start, end,
+                start != COALESCE(LAG(end) OVER (PARTITION BY chunking ORDER BY ordinal), start) AS gap FROM chunks)
+        JOIN chunkings ON chunkings.id = chunking JOIN documents ON documents.id = document_id GROUP BY chunking"""
+    )
+    wrong = [
+        row["title"]
+        for row in rows
+        if row["first"] or row["gap"] or row["last"] != row["length"] or row["found"] != row["promised"]
+    ]
+    return _verdict(f"the chunks of {len(rows)} cuts partition their texts", "cuts with gaps", wrong, _READD)
+
+
+def passages_partition(library: Library) -> list[Finding]:
+    """Passages follow one another inside their chunks, and together they are the chunks."""
+    rows = library.database.rows(
+        """SELECT title FROM (SELECT chunking, chunk, start, end,
+                start < COALESCE(LAG(end) OVER (PARTITION BY chunking ORDER BY id), 0) AS before
+            FROM passages) AS passage
+        JOIN chunkings ON chunkings.id = passage.chunking JOIN documents ON documents.id = document_id
+        JOIN chunks ON chunks.chunking = passage.chunking AND chunks.ordinal = passage.chunk
+        WHERE before OR passage.start < chunks.start OR passage.end > chunks.end GROUP BY passage.chunking"""
+    )
+    count = library.database.row("SELECT COUNT(*) FROM passages")
+    good = f"{count[0] if count else 0:,} passages lie in order inside their chunks"
+    return _verdict(good, "cuts with passages out of place", [row["title"] for row in rows], _READD)
+
+
+def spans_inside(library: Library) -> list[Finding]:
+    """Every record points at characters that its document has."""
+    rows = library.database.rows(
+        "SELECT record_id FROM record_spans LEFT JOIN documents ON documents.id = document_id "
+        "WHERE documents.id IS NULL OR record_spans.start > record_spans.end OR record_spans.end > length"
+    )
+    count = library.database.row("SELECT COUNT(*) FROM record_spans")
+    good = f"{count[0] if count else 0:,} spans of records lie inside their texts"
+    return _verdict(good, "records that point outside of their text", [row[0][:12] for row in rows], _READD)
+
+
+def indexes_match(library: Library) -> list[Finding]:
+    """Every complete FAISS file holds as many vectors as the table; one that does not is built again when needed."""
+    rows = library.database.rows(
+        "SELECT id, (SELECT COUNT(*) FROM vectors WHERE space = spaces.id) AS count FROM spaces WHERE complete"
+    )
+    stale = [str(row["id"]) for row in rows if _held(_index_path(library, row["id"])) not in (row["count"], None)]
+    missing = [str(row["id"]) for row in rows if _held(_index_path(library, row["id"])) is None]
+    found = [Finding(f"{len(rows) - len(stale) - len(missing)} FAISS files hold what the tables hold")]
+    if stale or missing:
+        names = ", ".join((stale + missing)[:_SHOWN])
+        what = f"{len(stale) + len(missing)} FAISS files are missing or stale (spaces {names})"
+        found.append(Finding(what, "note", "Nothing to do: they are built again from the table by the next question."))
+    return found
+
+
+def orphans(library: Library) -> list[Finding]:
+    """No file and no row is left whose owner is gone."""
+    spaces = _ids(library.database, "spaces")
+    runs = _ids(library.database, "runs")
+    files = [path for path in library.workspace.glob("index/space-*.faiss") if path.stem.split("-")[1] not in spaces]
+    files += library.workspace.glob("index/.building-*")
+    files += [path for path in library.workspace.glob("runs/*.sqlite*") if path.name.split(".")[0] not in runs]
+    names = [str(path.relative_to(library.workspace)) for path in sorted(files)]
+    found = _verdict("no file is left over", "files that belong to nothing", names, "They may be deleted.", "warning")
+    return found + _orphan_rows(library.database)
+
+
+def _orphan_rows(database: Database) -> list[Finding]:
+    cuts = _ids(database, "chunkings")
+    tables = database.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'fulltext_*'")
+    searchable = {match[1] for row in tables if (match := re.fullmatch(r"fulltext_(\d+)", row[0]))}
+    left = [f"fulltext_{identity}" for identity in sorted(searchable - cuts)]
+    lacking = [f"fulltext_{identity}" for identity in sorted(cuts - searchable)]
+    found = [Finding("every cut has its full-text index")] if not lacking else []
+    if left:
+        found.append(Finding(f"full-text indexes of nothing: {', '.join(left[:_SHOWN])}", "warning", _RESTORE))
+    if lacking:
+        found.append(Finding(f"full-text indexes are missing: {', '.join(lacking[:_SHOWN])}", "problem", _READD))
+    return found
+
+
+def half_made(library: Library) -> list[Finding]:
+    """Memories that were begun and not finished are said; the next question goes on with them."""
+    row = library.database.row("SELECT COUNT(*) FROM spaces WHERE NOT complete")
+    count = int(row[0]) if row else 0
+    if not count:
+        return []
+    mend = "Run: rereader add FILE, or ask again; it goes on where it stopped."
+    return [Finding(f"the vectors of {count} documents are half made", "note", mend)]
+
+
+def unfinished_runs(library: Library) -> list[Finding]:
+    """Runs that were interrupted, killed or failed can be gone on with."""
+    rows = library.database.rows("SELECT id, status FROM runs WHERE answer IS NULL ORDER BY created_at DESC")
+    working = [row["id"] for row in rows if library.is_at_work(row["id"])]
+    waiting = [row["id"] for row in rows if row["id"] not in working]
+    found = [Finding(f"run {identity} is at work in a process", "note") for identity in working]
+    for identity in waiting[:_SHOWN]:
+        mend = f"Run: rereader runs resume {identity}"
+        found.append(Finding(f"run {identity} is not finished ({len(waiting)} in all)", "note", mend))
+    return found or [Finding("every run is finished")]
+
+
+STORE_CHECKS: tuple[StoreCheck, ...] = (
+    schema_version,
+    quick_check,
+    texts_whole,
+    chunks_partition,
+    passages_partition,
+    spans_inside,
+    indexes_match,
+    orphans,
+    half_made,
+    unfinished_runs,
+)
+
+
+def check_library(library: Library, checks: Sequence[StoreCheck] = STORE_CHECKS) -> list[Finding]:
+    """Everything that the checks find, in order; a damaged file is a finding, not an error."""
+    found: list[Finding] = []
+    for check in checks:
+        try:
+            found += check(library)
+        except StoreError as error:
+            found.append(Finding(f"{check.__name__.replace('_', ' ')}: {error.message}", "problem", error.hint))
+    return found
+
+
+def _verdict(good: str, bad: str, wrong: Sequence[str], mend: str, state: str = "problem") -> list[Finding]:
+    if not wrong:
+        return [Finding(good)]
+    more = ", ..." if len(wrong) > _SHOWN else ""
+    what = f"{len(wrong)} {bad}: {', '.join(wrong[:_SHOWN])}{more}"
+    return [Finding(what, "warning" if state == "warning" else "problem", mend)]
+
+
+def _ids(database: Database, table: str) -> set[str]:
+    return {str(row[0]) for row in database.rows(f"SELECT id FROM {table}")}
+
+
+def _index_path(library: Library, space: int) -> Path:
+    return library.workspace / "index" / f"space-{space}.faiss"
+
+
+def _held(path: Path) -> int | None:
+    """Vectors in a FAISS file; ``None`` without one, -1 if it cannot be read."""
+    import faiss
+
+    if not path.exists():
+        return None
+    try:
+        return int(faiss.read_index(str(path), faiss.IO_FLAG_MMAP).ntotal)
+    except RuntimeError:
+        return -1

@@ -1,0 +1,1 @@
+"""Checks of ``rereader doctor``: the installation, the machine, the models, the workspace."""

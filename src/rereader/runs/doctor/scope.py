@@ -1,0 +1,31 @@
+"""What a check may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rereader.config import Config
+from rereader.schema.findings import Finding
+
+
+def say_nothing(_text: str) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The configuration under examination.
+
+    Args:
+        config: Workspace, models folder, endpoints, device.
+        measure: Measure speeds and hash every file, which takes minutes; otherwise what was measured before is shown.
+        tell: Told in a few words what a long check is at.
+    """
+
+    config: Config
+    measure: bool = False
+    tell: Callable[[str], None] = say_nothing
+
+
+Check = Callable[[Scope], list[Finding]]
