@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 		echo "Rereader needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(PIP_CONSTRAINTS) '$(TORCH)'
-	$(BIN)/python -m pip install --quiet $(PIP_CONSTRAINTS) -e '.[local,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_CONSTRAINTS) -e '.[local,llamacpp,documents,endpoint,dev]'
 	@touch $@
 
 .venv: $(STAMP) ## Create or update the environment
@@ -51,7 +51,7 @@ types: $(STAMP) ## Type-check the built wheel
 	scripts/types
 
 audit: $(STAMP) ## Look the pinned packages up in the advisory database (needs a network)
-	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	$(BIN)/python scripts/audit $(or $(CONSTRAINTS),constraints.txt)
 
 wheel-smoke: $(STAMP) ## Install the wheel in a fresh environment and use it
 	scripts/wheel_smoke

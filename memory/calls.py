@@ -66,6 +66,7 @@ def pack_generation(generation: Generation) -> bytes:
             "finish_reason": generation.finish_reason,
             "prompt_tokens": generation.prompt_tokens,
             "logprobs": generation.logprobs,
+            "written": generation.written,
         }
     ).encode()
 

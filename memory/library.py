@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -15,10 +15,12 @@ from rereader.memory.chunks import ChunkStore
 from rereader.memory.database import Database, translated
 from rereader.memory.documents import DocumentStore
 from rereader.memory.fulltext import FullText
+from rereader.memory.parts import PartStore
 from rereader.memory.records import RecordStore
 from rereader.memory.runs import RunStore
 from rereader.memory.vectors import VectorStore
 from rereader.memory.working import WorkingMemory
+from rereader.schema import Document, InputError
 
 _DIRECTORY_MODE = 0o700
 
@@ -46,6 +48,7 @@ class Library:
         self.records = RecordStore(self.database)
         self.calls = CallCache(self.database)
         self.runs = RunStore(self.database)
+        self.parts = PartStore(self.database)
 
     def working_memory(self, run_id: str) -> WorkingMemory:
         """The ledger of a run."""
@@ -55,13 +58,17 @@ class Library:
         """Where LangGraph's checkpoints of a run lie."""
         return self.workspace / "runs" / f"{run_id}.sqlite"
 
+    def page_path(self, run_id: str) -> Path:
+        """Where the page that ``rereader open`` writes of a run lies."""
+        return self.workspace / "runs" / f"{run_id}.html"
+
     @contextmanager
     def adding(self, document_id: str, meanwhile: Callable[[], None]) -> Iterator[None]:
         """Let one process at a time compress a document; a second one waits and then finds the work done.
 
         ``meanwhile`` is called twice a second while waiting and may raise to give up.
         """
-        path = self.workspace / "index" / f"{document_id[:32]}.lock"
+        path = self._adding_lock(document_id)
         lock = FileLock(path)
         while not _acquired(lock, path):
             meanwhile()
@@ -72,11 +79,7 @@ class Library:
 
     def is_at_work(self, run_id: str) -> bool:
         """Whether a process is running this run now."""
-        lock = FileLock(self.run_lock(run_id))
-        if not _acquired(lock, self.run_lock(run_id), seconds=0):
-            return True
-        lock.release()
-        return False
+        return _held(self.run_lock(run_id))
 
     def run_lock(self, run_id: str) -> Path:
         """The lock that a process holds while it runs a run."""
@@ -86,6 +89,9 @@ class Library:
         """Delete a document and all that was derived from it: chunks, memories, runs, cached calls, files.
 
         Only a tombstone with the ids stays. Returns the number of runs removed along.
+
+        Raises:
+            InputError: If there is no such document, or a process is adding it or running a run on it.
         """
         document = self.documents.get(document_id)
         database = self.database
@@ -96,6 +102,7 @@ class Library:
                 (document.id,),
             )
             runs = database.rows("SELECT run_id FROM run_documents WHERE document_id = ?", (document.id,))
+            self._refuse_at_work(document, [run["run_id"] for run in runs])
             for chunking in chunkings:
                 self.fulltext.drop(chunking["id"])
             for owner in (document.id, *(run["run_id"] for run in runs)):
@@ -112,12 +119,24 @@ class Library:
             database.execute("DELETE FROM documents WHERE id = ?", (document.id,))
         self.vectors.drop_files([space["id"] for space in spaces])
         for run in runs:
-            path = self.checkpoint_path(run["run_id"])
-            for leftover in path.parent.glob(f"{path.name}*"):
+            for leftover in (self.workspace / "runs").glob(f"{run['run_id']}.*"):
                 leftover.unlink()
-        (self.workspace / "index" / f"{document.id[:32]}.lock").unlink(missing_ok=True)
+        self._adding_lock(document.id).unlink(missing_ok=True)
         database.vacuum()
         return len(runs)
+
+    def _adding_lock(self, document_id: str) -> Path:
+        return self.workspace / "index" / f"{document_id[:32]}.lock"
+
+    def _refuse_at_work(self, document: Document, run_ids: Sequence[str]) -> None:
+        """Called inside a write transaction, in which no other process can create a run."""
+        for run_id in run_ids:
+            if self.is_at_work(run_id):
+                msg = f"{document.title} is being read by run {run_id}."
+                raise InputError(msg, "Wait for it to end, or stop it with Ctrl-C, then remove the document.")
+        if _held(self._adding_lock(document.id)):
+            msg = f"{document.title} is being added by another process."
+            raise InputError(msg, "Wait for it to end, or stop it with Ctrl-C, then remove the document.")
 
     def close(self) -> None:
         """Close the database."""
@@ -128,6 +147,17 @@ class Library:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _held(path: Path) -> bool:
+    """Whether some process holds the lock; makes no file where there is none."""
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    if not _acquired(lock, path, seconds=0):
+        return True
+    lock.release()
+    return False
 
 
 def _acquired(lock: FileLock, path: Path, seconds: float = 0.5) -> bool:

@@ -179,6 +179,27 @@ class RunStore:
         rows = self._database.rows("SELECT * FROM steps WHERE run_id = ? ORDER BY step", (run_id,))
         return [_step(row, calls.get(row["step"], [])) for row in rows]
 
+    def recent_details(self, limit: int) -> list[tuple[str, dict[str, Any]]]:
+        """Node and detail of the newest steps of all runs, newest first."""
+        rows = self._database.rows("SELECT node, detail FROM steps ORDER BY started_at DESC LIMIT ?", (limit,))
+        return [(row["node"], json.loads(row["detail"])) for row in rows]
+
+    def asked_before(
+        self,
+        question: str,
+        graph: str,
+        settings: Mapping[str, Any],
+        models: Mapping[str, str],
+        documents: Sequence[str],
+    ) -> bool:
+        """Whether a run with the same question, graph, settings, models and documents came to its end."""
+        rows = self._database.rows(
+            "SELECT id FROM runs WHERE question = ? AND graph = ? AND settings = ? AND models = ? "
+            "AND answer IS NOT NULL",
+            (question, graph, json.dumps(dict(settings), sort_keys=True), json.dumps(dict(models))),
+        )
+        return any(self.get(row["id"]).document_ids == tuple(documents) for row in rows)
+
     def _run(self, row: Row) -> Run:
         documents = self._database.rows(
             "SELECT document_id FROM run_documents WHERE run_id = ? ORDER BY position", (row["id"],)

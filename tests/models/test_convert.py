@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny_gguf
 import torch
 
 from rereader.models import installed
@@ -17,16 +16,6 @@ from rereader.models.manifest import read_manifest
 from rereader.schema.errors import InputError, ModelError, RereaderError
 
 
-@pytest.fixture(scope="module")
-def tiny() -> ModuleType:
-    """The module ``tiny_gguf`` beside this file."""
-    spec = importlib.util.spec_from_file_location("tiny_gguf", Path(__file__).with_name("tiny_gguf.py"))
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def stored(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
@@ -34,11 +23,11 @@ def stored(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("architecture", ["qwen2", "llama"])
-def test_converted_weights_are_the_originals(tiny: ModuleType, tmp_path: Path, architecture: str) -> None:
+def test_converted_weights_are_the_originals(tmp_path: Path, architecture: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    weights = tiny.random_weights(architecture, np.random.default_rng())
-    tiny.write_gguf(tmp_path / "tiny.gguf", architecture, weights)
+    weights = tiny_gguf.random_weights(architecture, np.random.default_rng())
+    tiny_gguf.write_gguf(tmp_path / "tiny.gguf", architecture, weights)
     target = tmp_path / "made"
     target.mkdir()
     convert_gguf(tmp_path / "tiny.gguf", target)
@@ -57,11 +46,11 @@ def test_converted_weights_are_the_originals(tiny: ModuleType, tmp_path: Path, a
     assert len(tokenizer("<|im_start|>")["input_ids"]) == 1
 
 
-def test_a_second_copy_of_the_embedding_is_stored_once(tiny: ModuleType, tmp_path: Path) -> None:
-    weights = tiny.random_weights("qwen2", np.random.default_rng())
+def test_a_second_copy_of_the_embedding_is_stored_once(tmp_path: Path) -> None:
+    weights = tiny_gguf.random_weights("qwen2", np.random.default_rng())
     exact = weights["model.embed_tokens.weight"].copy()
     rough = exact + np.random.default_rng().normal(0, 0.012, exact.shape).astype(np.float32)
-    tiny.write_gguf(tmp_path / "t.gguf", "qwen2", weights | {"model.embed_tokens.weight": rough}, output=exact)
+    tiny_gguf.write_gguf(tmp_path / "t.gguf", "qwen2", weights | {"model.embed_tokens.weight": rough}, output=exact)
     (tmp_path / "made").mkdir()
     convert_gguf(tmp_path / "t.gguf", tmp_path / "made")
     tensors = stored(tmp_path / "made")
@@ -70,23 +59,21 @@ def test_a_second_copy_of_the_embedding_is_stored_once(tiny: ModuleType, tmp_pat
     assert np.abs(kept - exact).mean() < np.abs(kept - rough).mean() / 3
 
 
-def test_an_output_layer_of_its_own_is_kept(tiny: ModuleType, tmp_path: Path) -> None:
+def test_an_output_layer_of_its_own_is_kept(tmp_path: Path) -> None:
     rng = np.random.default_rng()
-    weights = tiny.random_weights("qwen2", rng)
+    weights = tiny_gguf.random_weights("qwen2", rng)
     other = rng.normal(0, 0.3, weights["model.embed_tokens.weight"].shape).astype(np.float32)
-    tiny.write_gguf(tmp_path / "t.gguf", "qwen2", weights, output=other)
+    tiny_gguf.write_gguf(tmp_path / "t.gguf", "qwen2", weights, output=other)
     (tmp_path / "made").mkdir()
     convert_gguf(tmp_path / "t.gguf", tmp_path / "made")
     assert np.abs(stored(tmp_path / "made")["lm_head.weight"].float().numpy() - other).mean() < 0.01
     assert json.loads((tmp_path / "made" / "config.json").read_text())["tie_word_embeddings"] is False
 
 
-def test_missing_tensors_and_other_files_are_refused(
-    tiny: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    weights = tiny.random_weights("qwen2", np.random.default_rng())
+def test_missing_tensors_and_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = tiny_gguf.random_weights("qwen2", np.random.default_rng())
     del weights["model.layers.1.mlp.up_proj.weight"]
-    tiny.write_gguf(tmp_path / "part.gguf", "qwen2", weights)
+    tiny_gguf.write_gguf(tmp_path / "part.gguf", "qwen2", weights)
     (tmp_path / "made").mkdir()
     with pytest.raises(ModelError, match=r"lacks 1 tensors.*layers\.1\.mlp\.up_proj"):
         convert_gguf(tmp_path / "part.gguf", tmp_path / "made")
@@ -96,9 +83,9 @@ def test_missing_tensors_and_other_files_are_refused(
     assert kind == "ModelError" and "text.gguf" in message and hint
 
 
-def test_a_gguf_of_the_user_s_own_is_converted_once(tiny: ModuleType, tmp_path: Path) -> None:
+def test_a_gguf_of_the_user_s_own_is_converted_once(tmp_path: Path) -> None:
     source = tmp_path / "mine.gguf"
-    tiny.write_gguf(source, "qwen2", tiny.random_weights("qwen2", np.random.default_rng()))
+    tiny_gguf.write_gguf(source, "qwen2", tiny_gguf.random_weights("qwen2", np.random.default_rng()))
     folder = locate(str(source), tmp_path / "models")
     manifest = read_manifest(folder)
     assert manifest is not None and manifest.kind == "generate" and "model.safetensors" in manifest.files

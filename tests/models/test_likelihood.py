@@ -1,60 +1,15 @@
 """Scoring with a local model: whole continuations and choices, against a plain forward pass."""
 
-import random
-
 import numpy as np
 import pytest
-import torch
+from local_models import RULES, plain_logprobs, prompts, rendered, wrap
 
 from rereader.models.base import Segment
-from rereader.models.local import LocalModel
 from rereader.models.measure import Settings
-from rereader.models.tiny import FAMILIES, tiny_model
+from rereader.models.tiny import FAMILIES
 from rereader.schema.errors import InputError
 
-RULES = Segment("system", "Answer from the text, and from nothing else.", cacheable=True)
-WORDS = ["the", "river", "and", "the", "tower", "in", "winter", "on", "an", "island", "1897", "fer", "ther"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny models gain nothing from a second thread, and wait for it when other programs are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def wrap(family="llama", seed=0, chat=True, **kwargs):
-    model, tokenizer = tiny_model(family, seed, chat)
-    return LocalModel(model, tokenizer, name=f"tiny-{family}", **kwargs)
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    made = wrap(settings=Settings(prefill_batch=2, decode_batch=3))
-    yield made
-    made.close()
-
-
-def prompt(rng, words):
-    text = " ".join(rng.choice(WORDS) for _ in range(words))
-    return (RULES, Segment("user", text, trusted=False), Segment("user", " Who?"))
-
-
-def prompts(seed, count=7):
-    rng = random.Random(seed)
-    return [prompt(rng, rng.randrange(1, 40)) for _ in range(count)]
-
-
-def rendered(model, item):
-    return list(model._renderer.render(item).ids)
-
-
-def plain_logprobs(model, ids):
-    """Log-probabilities after every position, by one full forward pass without any cache."""
-    with torch.no_grad():
-        return model._engine.prefill_model(torch.tensor([ids])).logits[0].float().log_softmax(-1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

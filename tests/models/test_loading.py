@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
-from rereader.models import loading
+from rereader.models import casting, loading
 from rereader.models.base import Sampling, Segment
 from rereader.models.local import LocalModel
-from rereader.models.tiny import tiny_model
+from rereader.models.tiny import FAMILIES, tiny_model
 from rereader.schema.errors import InputError, MissingExtra, ModelError
 
 PROMPTS = [(Segment("user", text, trusted=False),) for text in ("Who?", "When and where?", "the river " * 20)]
@@ -27,6 +31,33 @@ def test_a_saved_model_loads_and_replies_alike(folder, tmp_path):
     assert (loaded.context_window, loaded.device, loaded.placement.dtype) == (900, "cpu", "float32")
     assert loaded.placement.notes
     loaded.close()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_in_another_precision_is_the_one_that_transformers_loads(family, tmp_path):
+    model, tokenizer = tiny_model(family, seed=6)
+    model.generation_config.eos_token_id = [1, 2]
+    model.bfloat16().save_pretrained(tmp_path, max_shard_size=20_000)
+    tokenizer.save_pretrained(tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    found = loading.load_parts(tmp_path, "cpu", "float32", None, None, "").model
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, attn_implementation="sdpa")
+    assert (type(found), found.dtype, found.training) == (type(plain), torch.float32, False)
+    assert found.config._attn_implementation == "sdpa"
+    assert found.generation_config.eos_token_id == [1, 2]
+    for kind in ("named_parameters", "named_buffers"):
+        ours, theirs = dict(getattr(found, kind)()), dict(getattr(plain, kind)())
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) and ours[name].dtype == theirs[name].dtype for name in ours)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not list mapped files")
+def test_tensors_are_read_without_mapping_their_file(folder):
+    [file] = folder.glob("*.safetensors")
+    tensors = casting.lazy_tensors([file])
+    read = {name: tensor[...] for name, tensor in tensors.items()}
+    assert str(file) not in Path("/proc/self/maps").read_text()
+    assert all(torch.equal(read[name], tensor) for name, tensor in load_file(file).items())
 
 
 def test_measured_settings_are_kept_and_used_again(folder, tmp_path, monkeypatch):

@@ -1,5 +1,4 @@
 import math
-import random
 import threading
 
 import numpy as np
@@ -7,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from local_models import plain_logprobs, prompts, rendered, wrap
 
 from rereader.models import engine as engine_module
 from rereader.models.base import Sampling, Segment
@@ -16,49 +16,7 @@ from rereader.models.measure import Settings
 from rereader.models.tiny import FAMILIES, tiny_model, tiny_tokenizer
 from rereader.schema.errors import InputError, Interrupted, ModelError
 
-RULES = Segment("system", "Answer from the text, and from nothing else.", cacheable=True)
-WORDS = ["the", "river", "and", "the", "tower", "in", "winter", "on", "an", "island", "1897", "fer", "ther"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny models gain nothing from a second thread, and wait for it when other programs are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def wrap(family="llama", seed=0, chat=True, **kwargs):
-    model, tokenizer = tiny_model(family, seed, chat)
-    return LocalModel(model, tokenizer, name=f"tiny-{family}", **kwargs)
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    made = wrap(settings=Settings(prefill_batch=2, decode_batch=3))
-    yield made
-    made.close()
-
-
-def prompt(rng, words):
-    text = " ".join(rng.choice(WORDS) for _ in range(words))
-    return (RULES, Segment("user", text, trusted=False), Segment("user", " Who?"))
-
-
-def prompts(seed, count=7):
-    rng = random.Random(seed)
-    return [prompt(rng, rng.randrange(1, 40)) for _ in range(count)]
-
-
-def rendered(model, item):
-    return list(model._renderer.render(item).ids)
-
-
-def plain_logprobs(model, ids):
-    """Log-probabilities after every position, by one full forward pass without any cache."""
-    with torch.no_grad():
-        return model._engine.prefill_model(torch.tensor([ids])).logits[0].float().log_softmax(-1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def plain_greedy(model, item, count, eos=()):

@@ -10,14 +10,7 @@ from rereader.models.prefix import PrefixStore
 from rereader.models.rendering import Rendered
 from rereader.models.tiny import FAMILIES, tiny_model
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny models gain nothing from a second thread, and wait for it when other programs are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def go_on():

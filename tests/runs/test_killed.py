@@ -12,6 +12,7 @@ import pytest
 
 from rereader.memory.library import Library
 from rereader.testing.sessions import scripted_session
+from rereader.testing.texts import essay, plant
 
 SCRIPT = """
 import sys, time
@@ -22,7 +23,7 @@ from rereader.models.scripted import ScriptedModel
 from rereader.testing.sessions import quoting_reply, scripted_session
 from rereader.testing.texts import essay, plant
 
-workspace, log = Path(sys.argv[1]), Path(sys.argv[2])
+workspace, log, first = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 
 def slowly(reply):
     def say(prompt):
@@ -41,8 +42,11 @@ models = Models(
 )
 session = scripted_session(workspace, models)
 settings = {"gist": "model", "gate": "choose", "reasoner": "model", "decline_below": 0}
-text = plant(essay(7, 700), ["The strongbox of the Ulpelhala office opens with 5265."])
-document = session.add_text(text, title="t", source="t", settings=settings)
+text = plant(essay(7, 700 if first == "add" else 2000), ["The strongbox of the Ulpelhala office opens with 5265."])
+if first == "add":
+    document = session.add_text(text, title="t", source="t", settings=settings)
+else:
+    document = session.library.documents.add(text, title="t", source="t", loader="text/1")
 runs = session.library.runs.all()
 question = "With which number does the strongbox of the Ulpelhala office open?"
 answer = session.resume(runs[0].id) if runs else session.ask(question, [document.id], settings=settings)
@@ -50,9 +54,9 @@ print(answer.model_dump_json())
 """
 
 
-def start(workspace, log):
+def start(workspace, log, first="add"):
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(workspace), str(log)],
+        [sys.executable, "-c", SCRIPT, str(workspace), str(log), first],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONHASHSEED": "0"},
@@ -89,6 +93,76 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, seed):
     assert set(made) == once
     # Only the batch that was at work when the kill came may be made again.
     assert len(made) - len(once) <= kills * 16
+
+
+def lines(log):
+    return len(log.read_text().split()) if log.exists() else 0
+
+
+def test_a_killed_run_is_charged_for_the_memories_that_it_made(tmp_path):
+    whole = finish(start(tmp_path / "whole", tmp_path / "whole.log", "ask"))
+    workspace, log = tmp_path / "ws", tmp_path / "log"
+    batch, kills = 16, 0
+    for after in (batch + random.randrange(1, batch), 2 * batch + random.randrange(1, batch)):
+        process = start(workspace, log, "ask")
+        while process.poll() is None and lines(log) < after:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+    assert kills == 2
+    answer = finish(start(workspace, log, "ask"))
+    for name in ("calls", "prompt_tokens", "completion_tokens", "serial_depth"):
+        assert answer["usage"][name] == whole["usage"][name], name
+    stored = {}
+    for folder, run in (("whole", whole), ("ws", answer)):
+        with Library(tmp_path / folder) as library:
+            stored[folder] = library.runs.steps(run["run_id"])
+            assert library.database.rows("SELECT COUNT(*) FROM step_parts")[0][0] == 0
+    for one, other in zip(stored["whole"], stored["ws"], strict=True):
+        assert [call.prompt_sha256 for call in one.calls] == [call.prompt_sha256 for call in other.calls]
+        assert (one.node, one.usage.calls, one.usage.total_tokens) == (
+            other.node,
+            other.usage.calls,
+            other.usage.total_tokens,
+        )
+    index = {
+        folder: next(s.usage.embedded_tokens for s in steps if s.node == "index") for folder, steps in stored.items()
+    }
+    assert index["ws"] == index["whole"] > 0
+
+
+def test_a_run_that_dies_between_its_step_and_the_checkpoint_is_charged_once(tmp_path, monkeypatch):
+    settings = {"gist": "model", "decline_below": 0}
+    text = plant(essay(7, 300), ["The strongbox of the Ulpelhala office opens with 5265."])
+    usages, left = [], {"gist", "index"}
+    for harmed in (False, True):
+        session = scripted_session(tmp_path / str(harmed))
+        document = session.library.documents.add(text, title="t", source="t", loader="text/1")
+        store = session.library.runs.add_step
+
+        def die(run_id, step, usage, store=store):
+            store(run_id, step, usage)
+            if step.node in left:
+                left.remove(step.node)
+                raise OSError("died")
+
+        if harmed:
+            for _ in range(2):
+                monkeypatch.setattr(session.library.runs, "add_step", die)
+                with pytest.raises(OSError, match="died"):
+                    if runs := session.library.runs.all():
+                        session.resume(runs[0].id)
+                    else:
+                        session.ask("Which office?", [document.id], settings=settings)
+            assert not left
+            answer = session.resume(session.library.runs.all()[0].id)
+        else:
+            answer = session.ask("Which office?", [document.id], settings=settings)
+        usages.append(answer.usage.model_dump(exclude={"seconds", "peak_host_bytes", "peak_device_bytes"}))
+        session.close()
+    assert usages[0]["calls"] > 0
+    assert usages[0] == usages[1]
 
 
 def test_two_processes_do_not_run_one_run(tmp_path):

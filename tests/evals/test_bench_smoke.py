@@ -1,0 +1,131 @@
+"""Every packaged suite with all its systems, really run: generated data, real graphs, models without weights."""
+
+import gzip
+import json
+import re
+from collections import Counter
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from rereader.cli.main import run
+from rereader.evals import opening
+from rereader.evals.suite import load_suite, suite_names
+from rereader.testing.sessions import scripted_session
+from rereader.testing.texts import essay, plant
+
+LIMIT = 3
+SMALL = {"tokens": "4_000", "group": "6", "lookalikes": "2"}
+BOOK = "The strongbox of the Ulpelhala office opens with {number}."
+
+
+def needle(kind, number):
+    name, place = f"Kormel Kelhes{'abcdefghij'[number]}la", f"Ulpel{'abcdefghij'[number]}la"
+    facts = {
+        "single": [f"The strongbox of the {place} office opens with {5000 + number}."],
+        "two_hop": [
+            f"The ferry to {place} is kept by {name}.",
+            f"Every morning {name} writes {6000 + number} letters.",
+        ],
+        "absent": [f"The lamp of {place} was lit once."],
+    }
+    return {
+        "id": f"{kind}-{number}",
+        "kind": kind,
+        "needles": facts[kind],
+        "question": f"What is told of {place} and the number?",
+        "answers": [str(5000 + number)],
+    }
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data folder for every benchmark that a packaged suite names."""
+    folder = tmp_path_factory.mktemp("data")
+    for name in ("needles", "essays", "books"):
+        (folder / name).mkdir()
+    needles = [needle(kind, number) for kind in ("single", "two_hop", "absent") for number in range(10)]
+    (folder / "needles" / "planted_facts.jsonl").write_text("".join(json.dumps(one) + "\n" for one in needles))
+    wanted = {book for name in suite_names() for book in load_suite(name).options.get("books", ())}
+    questions = []
+    for seed, book in enumerate(sorted({"essay", *wanted})):
+        fact = BOOK.format(number=7000 + seed)
+        text = plant(essay(seed, 600), [fact])
+        place = "essays" if book == "essay" else "books"
+        (folder / place / f"{book}.txt.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
+        for kind in ("single", "single", "unanswerable") if place == "books" else ():
+            evidence = [] if kind == "unanswerable" else [{"quote": fact, "position": 0.5}]
+            question = "With which number does the strongbox of the Ulpelhala office open?"
+            name = f"{book}-{len(questions)}"
+            answers = [str(7000 + seed)]
+            questions.append(
+                {"id": name, "book": book, "question": question, "answers": answers, "kind": kind, "evidence": evidence}
+            )
+    (folder / "books" / "questions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in questions))
+    return folder
+
+
+@pytest.fixture
+def bench(data, tmp_path, monkeypatch, capsys):
+    """``rereader bench`` in a folder of its own on scripted models: the exit code and what it printed."""
+
+    @contextmanager
+    def scripted(workspace, **_options):
+        session = scripted_session(workspace)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    monkeypatch.setattr(opening, "open_session", scripted)
+    monkeypatch.setenv("REREADER_DATA", str(data))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        code = run(["bench", *map(str, arguments)])
+        captured = capsys.readouterr()
+        assert code == 0, captured.err
+        return captured.out
+
+    return call
+
+
+def shrunk(name):
+    """The suite's own file with small options, so that only the size of its texts differs."""
+    content = (resources.files("rereader.evals") / "suites" / f"{name}.toml").read_text(encoding="utf-8")
+    for option, value in SMALL.items():
+        content = re.sub(rf"^{option} = .*$", f"{option} = {value}", content, flags=re.MULTILINE)
+    return content
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_every_suite_runs_with_all_its_systems_and_is_reported(bench, name):
+    Path(f"{name}.toml").write_text(shrunk(name))
+    suite = load_suite(f"{name}.toml")
+    outcome = json.loads(bench("run", f"{name}.toml", "--limit", LIMIT, "--seeds", "0", "--json"))
+    systems = [system.name for system in suite.systems]
+    assert (outcome["written"], outcome["failed"]) == (LIMIT * len(systems), 0)
+    rows = [json.loads(line) for line in Path(outcome["path"]).read_text().splitlines()[1:]]
+    assert Counter(row["system"] for row in rows) == dict.fromkeys(systems, LIMIT)
+    assert [row["system"] for row in rows] == systems * LIMIT  # item by item, so that any prefix is paired
+    assert not [row["error"] for row in rows if row.get("error")]
+    again = json.loads(bench("run", f"{name}.toml", "--limit", LIMIT, "--seeds", "0", "--json"))
+    assert (again["written"], again["skipped"]) == (0, len(rows))
+    table = bench("report", outcome["path"])
+    assert all(f"| {system} | {LIMIT} |" in table for system in systems)
+    plain = bench("report", outcome["path"], "--json", "--baseline", systems[0])
+    assert systems[-1] in json.loads(plain)["markdown"]
+
+
+def test_what_is_planted_is_found_and_measured(bench):
+    Path("books.toml").write_text(shrunk("books"))
+    outcome = json.loads(bench("run", "books.toml", "--systems", "no-context,bm25", "--json"))
+    rows = [json.loads(line) for line in Path(outcome["path"]).read_text().splitlines()[1:]]
+    recall = {
+        system: [row["scores"]["evidence_recall"] for row in rows if (row["system"], row["kind"]) == (system, "single")]
+        for system in ("no-context", "bm25")
+    }
+    assert set(recall["bm25"]) == {1.0}
+    assert not any(recall["no-context"])
