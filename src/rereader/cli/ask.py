@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from rereader.cli import options
-from rereader.cli.console import interruptible, print_json
-from rereader.cli.display import show_answer
+from rereader.cli import completion, options
+from rereader.cli.console import interruptible, notes
+from rereader.cli.estimating import announce, expected, outcome
 from rereader.cli.progress import listener
-from rereader.runs.api import check, documents_to_ask
-from rereader.runs.session import open_session
+from rereader.cli.report import make_report
+from rereader.cli.showing import check_forms, show_report, write_page
 from rereader.schema import InputError
 
 EXIT_CODES = {"answered": 0, "budget_spent": 3, "declined": 4}
@@ -25,17 +25,26 @@ def ask(
     ],
     graph: options.Graph = None,
     model: options.Model = None,
+    base_url: options.BaseUrl = None,
+    api_key_env: options.ApiKeyEnv = None,
+    runtime: options.Runtime = None,
     role: options.Role = None,
     settings: options.Set = None,
     gist: options.Gist = None,
-    run: Annotated[str | None, typer.Option(help="Ask a follow-up on this run's documents.")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Ask a follow-up on this run's documents.", autocompletion=completion.run_ids)
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", "--budget", help="Hard limit on tokens.")] = None,
     max_calls: Annotated[int | None, typer.Option(help="Hard limit on model calls.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Hard limit on seconds.")] = None,
     encoding: options.Encoding = None,
+    password: options.Password = None,
     workspace: options.Workspace = None,
     json: options.Json = False,
+    markdown: options.Markdown = False,
+    html: options.Html = None,
     quiet: options.Quiet = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Show what it will cost and ask before starting.")] = False,
 ) -> int:
     """Answer a question about files, or about the whole workspace when no file is named.
 
@@ -48,17 +57,25 @@ def ask(
     zcat book.gz | rereader ask - "Where does it begin?" --json
 
     rereader ask --run 3f2a "And who bought it?"
+
+    rereader ask novel.txt "Who keeps the bees?" --html bees.html
     """
+    from rereader.runs.api import check, documents_to_ask
+    from rereader.runs.session import open_session
+
     *sources, question = arguments
     _check(sources, question, run)
+    check_forms(json=json, markdown=markdown, html=html)
     budget = options.make_budget(max_tokens, max_calls, max_seconds)
     config = options.configuration(workspace)
-    names, warnings = options.role_names(config, model, role)
+    names, warnings = options.role_names(config, model, role, base_url, api_key_env)
     values = options.graph_settings(settings, gist)
     with (
         interruptible() as cancel,
         listener(quiet=quiet) as listen,
-        open_session(config.workspace, names=names, models_dir=config.models_dir, warnings=warnings) as session,
+        open_session(
+            config.workspace, names=names, models_dir=config.models_dir, runtime=runtime, warnings=warnings
+        ) as session,
     ):
         before = session.library.runs.get(run) if run else None
         chosen = graph or (before.graph if before else config.graph)
@@ -68,15 +85,21 @@ def ask(
         identities = (
             list(before.document_ids)
             if before
-            else documents_to_ask(session, sources, encoding=encoding, stdin=sys.stdin.buffer, listen=listen)
+            else documents_to_ask(
+                session, sources, encoding=encoding, password=password, stdin=sys.stdin.buffer, listen=listen
+            )
         )
+        told = announce(expected(session, question, identities, chosen, values), confirm=confirm)
         answer = session.ask(
             question, identities, graph=chosen, settings=values, budget=budget, listen=listen, cancel=cancel
         )
-    if json:
-        print_json(answer.model_dump(mode="json"))
-    else:
-        show_answer(answer)
+        runs = session.library.runs
+        steps = runs.steps(answer.run_id)
+        report = make_report(session.library, runs.get(answer.run_id), steps)
+    if told:
+        notes().print(f"note: {outcome(steps)}", markup=False)
+    write_page(report, html)
+    show_report(report, steps=False, json=json, markdown=markdown)
     return EXIT_CODES[answer.status]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -15,10 +16,15 @@ from rich.console import Console
 
 from rereader.models.base import Cancel
 
+_PIPE_WIDTH = 10_000
+
 
 def output() -> Console:
-    """Results."""
-    return Console(highlight=False, soft_wrap=True, emoji=False)
+    """Results: in colour on a terminal (unless NO_COLOR is set), plain whole lines in a pipe."""
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPE_WIDTH
+    return console
 
 
 def notes() -> Console:

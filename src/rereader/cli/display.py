@@ -10,40 +10,67 @@ from rich.table import Table
 from rich.text import Text
 
 from rereader.cli.console import output
-from rereader.memory.runs import Run, Step
-from rereader.schema import Answer, Evidence, Usage
+from rereader.cli.estimating import outcome
+from rereader.cli.report import Note, Piece, Report
+from rereader.memory.runs import Step
+from rereader.schema import Answer, Usage
 
+UNCARRIED = "no quote carries this"
+"""Said of a claim that rests on no quote."""
 _QUOTE_CHARACTERS = 320
 _QUOTES_SHOWN = 3
 
 
-def show_answer(answer: Answer) -> None:
-    """Print an answer, the quotes it rests on, and what it cost."""
+def show_answer(report: Report) -> None:
+    """Print an answer claim by claim, the quotes it rests on with what stands around them, and what it cost."""
+    answer = report.answer
+    if answer is None:
+        return
     console = output()
-    cited = sorted({index for claim in answer.claims for index in claim.evidence})
-    marks = "".join(f" [{i + 1}]" for i in range(len(cited)))
     console.print()
-    spent = answer.status == "budget_spent"
-    missing = "(the budget was spent before anything was found)" if spent else "(no answer was asked for)"
-    console.print(Text(answer.answer or missing, style="bold") + Text(marks, style="cyan"))
+    _wrapped(console, _claims(report.pieces, answer), 0)
     console.print()
-    for number, index in enumerate(cited, 1):
-        _quote(console, f"[{number}]", answer.evidence[index])
-    if not cited and answer.evidence:
+    for note in report.cited:
+        _quote(console, f"[{note.number}]", note)
+    if not report.cited and report.others:
         console.print(Text("Nearest passages:", style="dim"))
-        for item in sorted(answer.evidence, key=lambda e: -(e.score or 0.0))[:_QUOTES_SHOWN]:
-            _quote(console, " · ", item)
+        for note in report.others[:_QUOTES_SHOWN]:
+            _quote(console, " · ", note)
     console.print(Text(footer(answer), style="dim"))
 
 
-def _quote(console: Console, mark: str, item: Evidence) -> None:
-    state = "verified" if item.verified else "NOT verified"
-    where = f"{item.document}, line {item.line}, characters {item.start}-{item.end}, {state}"
+def _claims(pieces: Sequence[Piece], answer: Answer) -> Text:
+    if not pieces:
+        spent = answer.status == "budget_spent"
+        missing = "(the budget was spent before anything was found)" if spent else "(no answer was asked for)"
+        return Text(missing, style="bold")
+    shown = Text()
+    for piece in pieces:
+        shown.append(piece.text, style="bold")
+        for number in piece.notes:
+            shown.append(f" [{number}]", style="cyan")
+        if answer.claims and not piece.notes:
+            shown.append(f" ({UNCARRIED})", style="dim")
+        shown.append(piece.gap)
+    return shown
+
+
+def _quote(console: Console, mark: str, note: Note) -> None:
+    evidence = note.evidence
+    state = "verified" if evidence.verified else "NOT verified"
+    where = f"{note.place}, characters {evidence.start}-{evidence.end}, {state}"
     console.print(Text(f"{mark} ", style="cyan") + Text(where, style="dim"))
-    text = " ".join(item.quote.split())
+    text = " ".join(evidence.quote.split())
     if len(text) > _QUOTE_CHARACTERS:
         text = text[:_QUOTE_CHARACTERS] + "…"
-    console.print(Padding(Text(f"“{text}”"), (0, 0, 1, 4)))
+    parts = [(note.around.before, "dim"), (f"“{text}”", "bold green"), (note.around.after, "dim")]
+    _wrapped(console, Text(" ").join(Text(part, style=style) for part, style in parts if part), 4)
+    console.print()
+
+
+def _wrapped(console: Console, text: Text, indent: int) -> None:
+    """Wrap at the terminal's width; a pipe gets whole lines."""
+    console.print(Padding(text, (0, 0, 0, indent), expand=False), soft_wrap=not console.is_terminal)
 
 
 def footer(answer: Answer) -> str:
@@ -63,25 +90,34 @@ def cost(usage: Usage) -> str:
     return f"{calls} · {usage.total_tokens:,} tokens · {sum(usage.seconds.values()):.1f} s ({stages})"
 
 
-def show_run(run: Run, steps: Sequence[Step]) -> None:
+def show_run(report: Report) -> None:
     """Print a run step by step and its answer."""
-    console = output()
+    console, run = output(), report.run
     console.print(Text(run.question, style="bold"))
     console.print(Text(f"run {run.id} · {run.graph} · {run.status}", style="dim"))
-    table = Table("step", "node", "seconds", "calls", "tokens", "memory", "what", box=None, padding=(0, 2, 0, 0))
-    for step in steps:
-        table.add_row(
-            str(step.number),
-            step.node,
-            f"{step.seconds:.2f}",
-            f"{step.usage.calls}",
-            f"{step.usage.total_tokens:,}",
-            f"v{step.memory_version}",
-            Text(what(step)),
-        )
+    table = Table(*STEP_COLUMNS, box=None, padding=(0, 2, 0, 0))
+    for step in report.steps:
+        table.add_row(*(Text(cell) for cell in step_cells(step)))
     console.print(table)
-    if run.answer:
-        show_answer(run.answer)
+    if spent := outcome(report.steps):
+        console.print(Text(spent, style="dim"))
+    show_answer(report)
+
+
+STEP_COLUMNS = ("step", "node", "seconds", "calls", "tokens", "memory", "what")
+
+
+def step_cells(step: Step) -> tuple[str, ...]:
+    """A step as one row of a table."""
+    return (
+        str(step.number),
+        step.node,
+        f"{step.seconds:.2f}",
+        f"{step.usage.calls}",
+        f"{step.usage.total_tokens:,}",
+        f"v{step.memory_version}",
+        what(step),
+    )
 
 
 def what(step: Step) -> str:
@@ -96,4 +132,5 @@ def what(step: Step) -> str:
         return f"drafted {detail['draft']!r}"
     if "stopped" in detail:
         return str(detail["stopped"])
-    return ", ".join(f"{name} {value}" for name, value in detail.items() if name != "warnings")
+    hidden = ("warnings", "work", "estimate")
+    return ", ".join(f"{name} {value}" for name, value in detail.items() if name not in hidden)

@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from rereader.cli import options
+from rereader.cli import completion, options
 from rereader.cli.console import output, print_json
 from rereader.cli.drawing import draw_png
-from rereader.graphs.registry import all_graphs, get_graph
 
 app = typer.Typer(help="List and draw reading graphs.", no_args_is_help=True)
 
@@ -25,6 +24,8 @@ def list_graphs(json: options.Json = False) -> None:
 
     rereader graphs list
     """
+    from rereader.graphs.registry import all_graphs
+
     found = all_graphs()
     if json:
         print_json(
@@ -48,7 +49,7 @@ def list_graphs(json: options.Json = False) -> None:
 
 @app.command()
 def draw(
-    name: Annotated[str, typer.Argument(help="A graph's name.")],
+    name: Annotated[str, typer.Argument(help="A graph's name.", autocompletion=completion.graph_names)],
     png: Annotated[Path | None, typer.Option(help="Write a picture to this file.")] = None,
 ) -> None:
     """Draw a graph as Mermaid text, or as a PNG picture.
@@ -59,6 +60,8 @@ def draw(
 
     rereader graphs draw compressed-memory --png graph.png
     """
+    from rereader.graphs.registry import get_graph
+
     graph = get_graph(name)
     drawable = graph.build(graph.settings({})).compile().get_graph()
     if png is None:

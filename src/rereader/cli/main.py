@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from rereader import __version__
-from rereader.cli import ask, configuration, documents, graphs, models, runs
+from rereader.cli import ask, configuration, doctor, documents, estimating, graphs, models, runs
 from rereader.cli.console import complain
 from rereader.evals.cli import bench_app
 from rereader.schema import RereaderError
@@ -28,7 +28,10 @@ app.command()(ask.ask)
 app.command()(documents.add)
 app.command("documents")(documents.list_documents)
 app.command()(documents.remove)
+app.command()(estimating.estimate)
+app.command()(doctor.doctor)
 app.command()(runs.show)
+app.command("open")(runs.open_run)
 app.add_typer(runs.app, name="runs")
 app.add_typer(graphs.app, name="graphs")
 app.add_typer(models.app, name="models")
@@ -62,7 +65,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code and prints at most one line about what went wrong."""
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = app(args=arguments, prog_name="rereader", standalone_mode=False)
     except RereaderError as error:
         complain(error.message, error.hint)
         return error.exit_code
@@ -76,6 +79,9 @@ def run(arguments: list[str]) -> int:
         describe: Callable[[], str] | None = getattr(error, "format_message", None)
         if describe is None:
             return _internal_error(error)
+        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help
+            typer.echo(describe(), err=True)
+            return 2
         complain(describe(), "See 'rereader --help'.")
         return 2
     return code if isinstance(code, int) else 0

@@ -5,20 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from rereader.cli import options
+from rereader.cli import completion, options
 from rereader.cli.console import interruptible, notes, output, print_json
 from rereader.cli.progress import listener
-from rereader.config import load_config
+from rereader.config import Config, load_config
 from rereader.models import installed as shelf
-from rereader.models.catalogue import load_catalogue
+from rereader.models.catalogue import CatalogueEntry, load_catalogue
+from rereader.models.gguf_parts import find_gguf
 from rereader.models.manifest import verify
 from rereader.models.pull import pull
+from rereader.models.runtimes import choose_runtime
 from rereader.schema import Event, Progress
+from rereader.schema.endpoint import EndpointSettings
 
 app = typer.Typer(help="List, pull and show models.", no_args_is_help=True)
 DEFAULTS = ("minilm", "smollm2-135m", "qwen2.5-coder-1.5b")
@@ -27,16 +30,19 @@ _MIB = 1 << 20
 
 @app.command("list")
 def list_models(json: options.Json = False) -> None:
-    """List the models that can be pulled and those that are here.
+    """List the models that can be pulled, those that are here, and the endpoints of the configuration.
 
     For example:
 
     rereader models list
     """
-    here = {model.name for model in shelf.installed(load_config().models_dir)}
+    config = load_config()
+    here = {model.name for model in shelf.installed(config.models_dir)}
     entries = load_catalogue().entry
     if json:
-        print_json([{**entry.model_dump(mode="json"), "installed": entry.name in here} for entry in entries])
+        listed = [{**entry.model_dump(mode="json"), "installed": entry.name in here} for entry in entries]
+        served = [{"name": name, "kind": "endpoint", **_fields(found)} for name, found in config.endpoints.items()]
+        print_json([*listed, *served])
         return
     table = Table("model", "alias", "kind", "download", "licence", "here", box=None, padding=(0, 2, 0, 0))
     for entry in entries:
@@ -44,11 +50,20 @@ def list_models(json: options.Json = False) -> None:
         size = f"{entry.download_size / _MIB:,.0f} MiB"
         table.add_row(entry.name, entry.alias, entry.kind, size, entry.licence, mark)
     output().print(table)
+    for name, found in config.endpoints.items():
+        output().print(f"{name}: {found.model} at {found.base_url or found.provider}", markup=False)
+
+
+def _fields(found: EndpointSettings) -> dict[str, Any]:
+    return found.model_dump(mode="json", exclude_none=True)
 
 
 @app.command("pull")
 def pull_models(
-    names: Annotated[list[str] | None, typer.Argument(help="Names or aliases; none pulls the default models.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names or aliases; none pulls the default models.", autocompletion=completion.model_names),
+    ] = None,
     keep: Annotated[bool, typer.Option(help="Keep the downloaded packages.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -81,7 +96,7 @@ def _tell(listen: Callable[[Event], None], name: str, started: float, stage: str
 
 @app.command("show")
 def show_model(
-    name: Annotated[str, typer.Argument(help="Name or alias.")],
+    name: Annotated[str, typer.Argument(help="Name or alias.", autocompletion=completion.model_names)],
     check: Annotated[bool, typer.Option(help="Hash every file again.")] = False,
     json: options.Json = False,
 ) -> None:
@@ -91,13 +106,24 @@ def show_model(
 
     rereader models show tiny --check
     """
-    entry = load_catalogue().find(name)
+    entry, config = load_catalogue().find(name), load_config()
     if check:
-        verify(shelf.locate(entry.name, load_config().models_dir))
+        verify(shelf.locate(entry.name, config.models_dir))
         notes().print("Every file has its checksum.", markup=False)
     if json:
-        print_json(entry.model_dump(mode="json"))
+        print_json({**entry.model_dump(mode="json"), "runtimes": _runtimes(entry, config)})
         return
     for field in ("name", "alias", "title", "kind", "licence", "window", "sha256", "authors", "packager", "notes"):
         output().print(f"{field}: {getattr(entry, field)}", markup=False)
+    for role, runtime in _runtimes(entry, config).items():
+        output().print(f"runs as {role} on: {runtime}", markup=False)
     output().print("packages: " + ", ".join(f"{p.name} {p.version}" for p in entry.packages), markup=False)
+
+
+def _runtimes(entry: CatalogueEntry, config: Config) -> dict[str, str]:
+    """Role -> program that runs this model here; empty for what is not a language model or was not pulled."""
+    folder = config.models_dir / entry.name
+    if entry.kind != "generate" or not folder.is_dir():
+        return {}
+    given = (entry.name, find_gguf(folder), config.runtime, config.device)
+    return {role: choose_runtime(role, *given) for role in ("reader", "gister", "scorer")}

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from rereader.config import Config, load_config
+from rereader.cli import completion
+from rereader.config import Config, config_path, load_config
+from rereader.models.providers import endpoint_name
 from rereader.models.roles import RoleNames
 from rereader.runs.choosing import choose_names
 from rereader.schema import Budget, InputError
@@ -17,21 +19,72 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="The reader: a name of 'rereader models list', a folder, or 'extractive'."),
+    typer.Option(
+        "--model",
+        "-m",
+        help="The reader: a name of 'rereader models list', a folder, or 'extractive'.",
+        autocompletion=completion.reader_names,
+    ),
+]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", help="A model server's address, for --model: http://127.0.0.1:8000/v1")
+]
+ApiKeyEnv = Annotated[
+    str | None, typer.Option("--api-key-env", help="Name of the environment variable with that server's key.")
 ]
 Role = Annotated[
-    list[str] | None, typer.Option("--role", help="Another role's model: gister=NAME, scorer=NAME, embedder=NAME.")
+    list[str] | None,
+    typer.Option(
+        "--role",
+        help="Another role's model: gister=NAME, scorer=NAME, embedder=NAME.",
+        autocompletion=completion.role_pairs,
+    ),
+]
+Runtime = Annotated[
+    str | None, typer.Option(help="What runs reader and gister: auto, llamacpp or transformers.", show_default="auto")
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", help="A setting of the graph: NAME=VALUE.")]
-Graph = Annotated[str | None, typer.Option("--graph", "-g", help="Reading strategy; see 'rereader graphs list'.")]
+Graph = Annotated[
+    str | None,
+    typer.Option(
+        "--graph",
+        "-g",
+        help="Reading strategy; see 'rereader graphs list'.",
+        autocompletion=completion.graph_names,
+    ),
+]
 Gist = Annotated[str | None, typer.Option(help="How memories are made: auto, extract or model.")]
+Password = Annotated[
+    str | None, typer.Option(envvar="REREADER_PASSWORD", help="Password of encrypted files; it is not kept.")
+]
 Encoding = Annotated[str | None, typer.Option(help="Encoding of the files.", show_default="found out")]
 
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown with footnotes.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Write a page to this file; it needs no other file.")]
 
-def role_names(config: Config, model: str | None, roles: list[str] | None) -> tuple[RoleNames, list[str]]:
+
+def role_names(
+    config: Config,
+    model: str | None,
+    roles: list[str] | None,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+) -> tuple[RoleNames, list[str]]:
     """Models by role from command line and configuration; the rest by what is pulled, with warnings."""
     named = pairs(roles or [], "--role")
+    model = reader_name(config, model, base_url, api_key_env)
     return choose_names(config, {"reader": model, **named} if model else named)
+
+
+def reader_name(config: Config, model: str | None, base_url: str | None, api_key_env: str | None) -> str | None:
+    """The reader's name, with its server's address and key variable where they are given."""
+    if base_url is None and api_key_env is None:
+        return model
+    if model is None:
+        raise InputError("--base-url names a server but no model.", "Name the model: --model openai:MODEL.")
+    if model in config.endpoints:
+        raise InputError(f"The endpoint {model} has its address in the configuration.", f"Mend it in {config_path()}.")
+    return endpoint_name(model, base_url, api_key_env)
 
 
 def graph_settings(values: list[str] | None, gist: str | None) -> dict[str, Any]:

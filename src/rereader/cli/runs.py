@@ -10,18 +10,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from rereader.cli import options
+from rereader.cli import completion, options
 from rereader.cli.ask import EXIT_CODES
 from rereader.cli.console import interruptible, output, print_json
-from rereader.cli.display import show_answer, show_run
 from rereader.cli.progress import listener
+from rereader.cli.report import make_report
+from rereader.cli.showing import check_forms, open_page, show_report, write_page
 from rereader.memory.library import Library
 from rereader.memory.runs import Run, Step
 from rereader.models.roles import RoleNames
-from rereader.runs.session import open_session
 
 app = typer.Typer(help="List and resume runs.", no_args_is_help=True)
-RunId = Annotated[str, typer.Argument(help="Id of a run, or its first characters.")]
+RunId = Annotated[str, typer.Argument(help="Id of a run, or its first characters.", autocompletion=completion.run_ids)]
 
 
 @app.command("list")
@@ -54,36 +54,74 @@ def resume(
 
     rereader runs resume 3f2a
     """
+    from rereader.runs.session import open_session
+
     config = options.configuration(workspace)
     with Library(config.workspace) as library:
         run = library.runs.get(run_id)
     with (
         interruptible() as cancel,
         listener(quiet=quiet) as listen,
-        open_session(config.workspace, names=RoleNames(**run.models), models_dir=config.models_dir) as session,
+        open_session(
+            config.workspace,
+            names=RoleNames(**run.models),
+            models_dir=config.models_dir,
+            runtime="transformers",  # a model that llama.cpp ran is marked by its name
+        ) as session,
     ):
         answer = session.resume(run.id, listen=listen, cancel=cancel)
-    if json:
-        print_json(answer.model_dump(mode="json"))
-    else:
-        show_answer(answer)
+        report = make_report(session.library, session.library.runs.get(run.id))
+    show_report(report, steps=False, json=json, markdown=False)
     return EXIT_CODES[answer.status]
 
 
-def show(run_id: RunId, workspace: options.Workspace = None, json: options.Json = False) -> None:
+def show(
+    run_id: RunId,
+    workspace: options.Workspace = None,
+    json: options.Json = False,
+    markdown: options.Markdown = False,
+    html: options.Html = None,
+) -> None:
     """Show a run: each step with its decisions and cost, then the answer.
 
     For example:
 
     rereader show 3f2a --json
+
+    rereader show 3f2a --markdown > answer.md
+
+    rereader show 3f2a --html answer.html
     """
+    check_forms(json=json, markdown=markdown, html=html)
     with Library(options.configuration(workspace).workspace) as library:
         run = seen(library, library.runs.get(run_id))
         steps = library.runs.steps(run.id)
+        report = make_report(library, run, steps)
+    write_page(report, html)
     if json:
         print_json({**run_fields(run), "steps": [step_fields(step) for step in steps]})
     else:
-        show_run(run, steps)
+        show_report(report, steps=True, json=False, markdown=markdown)
+
+
+def open_run(
+    run_id: RunId,
+    quote: Annotated[int | None, typer.Option(help="Number of the quote to go to.")] = None,
+    only_print: Annotated[bool, typer.Option("--print", help="Only write the page and print its path.")] = False,
+    workspace: options.Workspace = None,
+) -> None:
+    """Open a run's answer in the browser: every quote in its place in the text, with a way to the document's file.
+
+    For example:
+
+    rereader open 3f2a --quote 2
+
+    rereader open 3f2a --print
+    """
+    with Library(options.configuration(workspace).workspace) as library:
+        run = seen(library, library.runs.get(run_id))
+        report = make_report(library, run, library.runs.steps(run.id))
+        open_page(library, report, quote, only_print=only_print)
 
 
 def seen(library: Library, run: Run) -> Run:

@@ -1,0 +1,93 @@
+"""An answer made ready to be shown: numbered footnotes, and every quote with its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rereader.cli.where import where
+from rereader.memory.library import Library
+from rereader.memory.runs import Run, Step
+from rereader.schema import Answer, Evidence, InputError
+from rereader.tools.surroundings import REACH, Surroundings, surroundings
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A claim and the numbers of its footnotes; ``gap`` is the text between it and the next one."""
+
+    text: str
+    notes: tuple[int, ...]
+    gap: str = ""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A quote: its number, where it stands, and what stands around it; ``source`` is the document's file."""
+
+    number: int
+    evidence: Evidence
+    around: Surroundings
+    place: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run and its answer. ``cited`` are the quotes that claims rest on, ``others`` the rest, best first."""
+
+    run: Run
+    steps: tuple[Step, ...]
+    pieces: tuple[Piece, ...]
+    cited: tuple[Note, ...]
+    others: tuple[Note, ...]
+
+    @property
+    def answer(self) -> Answer | None:
+        """The run's answer, if it has one."""
+        return self.run.answer
+
+    def note(self, number: int) -> Note:
+        """The quote of this number.
+
+        Raises:
+            InputError: If there is none.
+        """
+        notes = [*self.cited, *self.others]
+        if not 1 <= number <= len(notes):
+            hint = f"Its quotes are numbered 1 to {len(notes)}." if notes else f"See 'rereader show {self.run.id}'."
+            raise InputError(f"Run {self.run.id} has no quote {number}.", hint)
+        return notes[number - 1]
+
+
+def make_report(library: Library, run: Run, steps: Sequence[Step] = ()) -> Report:
+    """Number the quotes of a run in the order in which its claims name them, and fetch what stands around them."""
+    answer = run.answer
+    if answer is None:
+        return Report(run, tuple(steps), (), (), ())
+    cited = list(dict.fromkeys(index for claim in answer.claims for index in claim.evidence))
+    rest = sorted(set(range(len(answer.evidence))) - set(cited), key=lambda i: -(answer.evidence[i].score or 0.0))
+    sources = {document.id: document.source for document in library.documents.all()}
+    notes = [_note(library, number, answer.evidence[index], sources) for number, index in enumerate([*cited, *rest], 1)]
+    return Report(
+        run, tuple(steps), tuple(_pieces(answer, cited)), tuple(notes[: len(cited)]), tuple(notes[len(cited) :])
+    )
+
+
+def _pieces(answer: Answer, cited: Sequence[int]) -> list[Piece]:
+    if not answer.claims:
+        return [Piece(answer.answer, ())] if answer.answer else []
+    ends = [claim.start for claim in answer.claims[1:]] + [len(answer.answer)]
+    return [
+        Piece(claim.text, tuple(cited.index(i) + 1 for i in claim.evidence), answer.answer[claim.end : end])
+        for claim, end in zip(answer.claims, ends, strict=True)
+    ]
+
+
+def _note(library: Library, number: int, evidence: Evidence, sources: dict[str, str]) -> Note:
+    text = library.documents.slice
+    first = max(0, evidence.start - REACH)
+    earlier = text(evidence.document_id, first, evidence.start)
+    later = text(evidence.document_id, evidence.end, evidence.end + REACH)
+    around = surroundings(earlier, evidence.quote, later)
+    return Note(number, evidence, around, where(evidence), sources.get(evidence.document_id, ""))

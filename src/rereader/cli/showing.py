@@ -1,0 +1,69 @@
+"""How a finished run reaches the asker: on the terminal, as Markdown, as JSON, as a page."""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from dataclasses import replace
+from pathlib import Path
+
+from rereader.cli.console import notes, output, print_json
+from rereader.cli.display import show_answer, show_run
+from rereader.cli.markdown import markdown as as_markdown
+from rereader.cli.page import file_links, page
+from rereader.cli.report import Report
+from rereader.memory.library import Library
+from rereader.schema import InputError
+
+
+def check_forms(*, json: bool, markdown: bool, html: Path | None) -> None:
+    """Refuse forms of output that cannot be had, before any work is done."""
+    if json and markdown:
+        raise InputError("--json and --markdown cannot be had together.", "Choose one of them.")
+    if html is not None and html.is_dir():
+        raise InputError(f"{html} is a folder.", "Give --html the name of a file.")
+    if html is not None and not html.parent.is_dir():
+        raise InputError(f"There is no folder {html.parent}.", "Make it first, or choose another for --html.")
+
+
+def show_report(report: Report, *, steps: bool, json: bool, markdown: bool) -> None:
+    """Print a run's answer; ``steps`` prints each step too, but as JSON there is the answer alone."""
+    if json and report.answer is not None:
+        print_json(report.answer.model_dump(mode="json"))
+    elif markdown:
+        sys.stdout.write(as_markdown(report if steps else replace(report, steps=())) + "\n")
+    elif steps:
+        show_run(report)
+    else:
+        show_answer(report)
+
+
+def write_page(report: Report, html: Path | None) -> None:
+    """Write the page of a run, if one is asked for."""
+    if html is not None:
+        html.write_text(page(report), encoding="utf-8")
+        notes().print(f"Wrote {html}.", markup=False)
+
+
+def open_page(library: Library, report: Report, quote: int | None, *, only_print: bool) -> None:
+    """Write the page of a run into the workspace and open it in the user's browser, at a quote if one is named.
+
+    Raises:
+        InputError: If the run has no such quote.
+    """
+    anchor = f"#quote-{report.note(quote).number}" if quote is not None else ""
+    path = library.page_path(report.run.id)
+    path.write_text(page(report, file_links(report), quote or 0), encoding="utf-8")
+    if only_print:
+        output().print(str(path), markup=False)
+        return
+    if not (_has_screen() and webbrowser.open(path.as_uri() + anchor)):
+        notes().print("No browser could be opened here; the page is in this file:", markup=False)
+        output().print(str(path), markup=False)
+
+
+def _has_screen() -> bool:
+    """Whether a browser window can appear; without a screen Python would start a text browser, or none."""
+    wanted = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in wanted)

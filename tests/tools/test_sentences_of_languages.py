@@ -1,0 +1,178 @@
+# ruff: noqa: RUF001 - typographic characters are what is tested
+"""Eight tricky places of each big language; ``¦`` stands where a sentence must end, and nowhere else may one."""
+
+import pytest
+
+from rereader.tools.sentences import sentence_spans
+
+PLACES = {
+    "German": [
+        "Das gilt z. B. für Äpfel. ¦Birnen kosten mehr.",
+        "Er kam am 3. Mai 1990. ¦Sie blieb.",
+        "Im 2. Weltkrieg diente Dr. Hans Meyer. ¦Danach zog er fort.",
+        "„Geh!“ sagte er. ¦„Nein!“ ¦Sie weinte.",
+        "»Geh!« sagte er. ¦»Warum?« ¦Sie schwieg.",
+        "Das kostet ca. 5 Mio. Euro, d. h. viel. ¦Wer zahlt?",
+        "Siehe Abs. 3, Nr. 4 und S. 12. ¦Das Gesetz ist klar.",
+        "Kaffee, Tee usw. ¦Die Gäste kamen. ¦Frau Prof. Müller auch.",
+    ],
+    "French": [
+        "M. Dupont arriva. ¦Mme Leroy partit.",
+        "« Va ! » dit-il. ¦« Pourquoi ? » ¦Elle pleura.",
+        "Il vint avec M. Le Goff. ¦Où est-il ?",
+        "César mourut en 44 av. J.-C. ¦Les Romains pleurèrent.",
+        "Voir p. 12, vol. 3. ¦C’est clair.",
+        "Des fruits, p. ex. des pommes, etc. ¦La suite est connue.",
+        "L’art. 5 le dit. ¦Le Dr Petit le nie…",
+        "« Il part. » ¦Elle resta.",
+    ],
+    "Spanish": [
+        "¿Qué pasa? ¦¡Nada! ¦El Sr. García vino.",
+        "La Sra. López y el Dr. Ruiz hablaron. ¦Nadie oyó.",
+        "Véase la pág. 5 y el art. 7. ¦Es claro.",
+        "EE. UU. ganó. ¦México perdió.",
+        "—¿Vienes? —dijo él. ¦—No —respondió ella.",
+        "Llegó con J. R. Jiménez. ¦Luego se fue.",
+        "«¡Vete!» ¦Ella lloró.",
+        "Compró pan, leche, etc. ¦El resto da igual.",
+    ],
+    "Italian": [
+        "Il sig. Rossi partì. ¦La dott. Bianchi rimase.",
+        "Vedi pag. 4, vol. 2. ¦È chiaro.",
+        "Andò a S. Pietro. ¦Pregò.",
+        "«Vai!» disse. ¦«Perché?» ¦Lei tacque.",
+        "Pane, latte ecc. ¦Il resto non conta.",
+        "L’avv. Conti e l’ing. Neri vennero. ¦Nessuno parlò.",
+        "Costa 3.500 euro. ¦Troppo!",
+        "Disse: «È tardi.» ¦Poi uscì.",
+    ],
+    "Portuguese": [
+        "O Sr. Silva chegou. ¦A Sra. Costa saiu.",
+        "O Dr. Pinto e a Dra. Reis falaram. ¦Ninguém ouviu.",
+        "Ver a pág. 9 e o art. 3. ¦É claro.",
+        "Comprou pão, leite, etc. ¦O resto não importa.",
+        "— Vens? — disse ele. ¦— Não.",
+        "“Vai!” disse ele. ¦“Porquê?” ¦Ela chorou.",
+        "Custa 2.500 euros. ¦Caro!",
+        "Encontrou J. M. Pereira. ¦Depois partiu.",
+    ],
+    "Russian": [
+        "А. С. Пушкин родился в Москве. ¦Он был поэтом.",
+        "Он жил в г. Москва на ул. Ленина. ¦Она уехала.",
+        "Это было в 1990 г. ¦Он умер позже.",
+        "Яблоки, груши и т. д. ¦Он купил всё.",
+        "«Иди!» — сказал он. ¦«Зачем?» ¦Она молчала.",
+        "См. стр. 5 и рис. 3. ¦Это ясно.",
+        "Цена 5 тыс. рублей. ¦Дорого!",
+        "Проф. Иванов и акад. Петров пришли. ¦Где они?",
+    ],
+    "Greek": [
+        "Τι κάνεις; ¦Καλά είμαι.",
+        "Ο κ. Παπαδόπουλος ήρθε. ¦Η κα. Γεωργίου έφυγε.",
+        "Πήρε ψωμί, π.χ. Χωριάτικο. ¦Μετά έφυγε.",
+        "Πού πας; Είπε «τίποτα»."[:8] + " ¦Δεν ξέρω.",
+        "«Φύγε!» είπε. ¦«Γιατί;» ¦Εκείνη έκλαψε.",
+        "Βλ. σελ. 5. ¦Είναι σαφές.",
+        "Ήρθε· έφυγε· χάθηκε. ¦Τέλος!",
+        "Ο Κ. Π. Καβάφης έγραψε. ¦Αυτός πέθανε.",
+    ],
+    "Polish": [
+        "Dr. Kowalski przyszedł. ¦Prof. Nowak wyszedł.",
+        "Owoce, np. Gruszki, są drogie. ¦Kupił je.",
+        "Mieszka przy ul. Długiej. ¦Ona też.",
+        "„Idź!” powiedział. ¦„Dlaczego?” ¦Milczała.",
+        "Było to w 2010 r. ¦On umarł później.",
+        "Chleb, mleko itd. ¦To wszystko.",
+        "Zob. str. 5 i tab. 3. ¦Jasne?",
+        "Spotkał J. K. Nowaka. ¦Potem odszedł.",
+    ],
+    "Turkish": [
+        "Dr. Yılmaz geldi. ¦Prof. Kaya gitti.",
+        "2. Dünya Savaşı bitti. ¦Barış geldi.",
+        "19. yüzyılda yaşadı. ¦Sonra öldü.",
+        "II. Mahmut tahta çıktı. ¦Halk sevindi.",
+        "“Git!” dedi. ¦“Niçin?” ¦Kız ağladı.",
+        "Ekmek, süt vb. ¦Bu kadar.",
+        "Bkz. Atatürk Cad. No. 5. ¦Orada oturuyor.",
+        "Ne oldu? ¦Hiç! ¦Işıklar söndü…",
+    ],
+    "Arabic": [
+        "ذهب أحمد إلى السوق. ¦ثم عاد إلى البيت.",
+        "قال د. أحمد ذلك. ¦صدقه الناس.",
+        "أين الكتاب؟ ¦لا أعرف!",
+        "قال: «اذهب!» ¦بكت الفتاة.",
+        "الثمن ٣.٥ دينار. ¦هذا كثير.",
+        "جاء، ثم ذهب؛ ولم يعد. ¦انتهى.",
+        "حضر أ. محمود و م. سالم. ¦بدأ الاجتماع.",
+        "مرحبا… ¦كيف حالك؟",
+    ],
+    "Hebrew": [
+        "דוד הלך לשוק. ¦אחר כך חזר הביתה.",
+        "אמר ד. כהן את זה. ¦כולם האמינו.",
+        "איפה הספר? ¦אינני יודע!",
+        '"לך!" ¦היא בכתה.',
+        "המחיר 3.50 שקל. ¦זה הרבה.",
+        "ראה עמ' 5. ¦זה ברור.",
+        'צה"ל ניצח. ¦המלחמה נגמרה.',
+        "שלום… ¦מה שלומך?",
+    ],
+    "Hindi": [
+        "राम घर गया। ¦सीता वहाँ थी।",
+        "डॉ. शर्मा आए। ¦प्रो. वर्मा गए।",
+        "किताब कहाँ है? ¦पता नहीं!",
+        "“जाओ!” ¦वह रोई।",
+        "दाम रु. 500 है। ¦महँगा है।",
+        "श्री. गुप्ता बोले। ¦सब चुप थे।",
+        "पहला श्लोक॥ ¦दूसरा श्लोक॥",
+        "वह आया।¦फिर गया।",
+    ],
+    "Chinese": [
+        "北冥有鱼。¦其名为鲲。",
+        "真的吗？¦是的！¦走吧。",
+        "“你好。”他说。¦她走了。",
+        "“走！”¦天黑了。",
+        "价格是3.14元。¦太贵了！",
+        "他说：“我来；你走。”¦门关了。",
+        "什么？！¦不可能。",
+        "（完。）¦下一章。",
+    ],
+    "Japanese": [
+        "吾輩は猫である。¦名前はまだ無い。",
+        "「行け。」と彼は言った。¦彼女は泣いた。",
+        "本当？¦うん！¦行こう。",
+        "「行け！」¦夜になった。",
+        "価格は3.14円です。¦高い！",
+        "（終わり。）¦次の章。",
+        "えっ！？¦まさか。",
+        "彼は「うん。」って答えた。¦終わり。",
+    ],
+    "Korean": [
+        "나는 학교에 갔다. ¦그는 집에 있었다.",
+        "정말? ¦그래! ¦가자.",
+        "“가!” ¦그녀는 울었다.",
+        "“갔다.”라고 말했다. ¦밤이 되었다.",
+        "값은 3.14원이다. ¦비싸다!",
+        "U.S. 군대가 왔다. ¦전쟁이 끝났다.",
+        "3.1 운동은 1919년이다. ¦모두 나왔다.",
+        "글쎄… ¦모르겠다.",
+    ],
+    "Thai": [
+        "ฉันไปโรงเรียนเมื่อเช้านี้ ¦เขาอยู่ที่บ้านของเขา",
+        "ราคา 500 บาท",
+        "เขาชื่อ John มาจากลอนดอน",
+        "เด็กๆ มา",
+        "วันนี้อากาศดีมากจริงๆ นะคะคุณแม่ที่รัก ¦เราจะไปเที่ยวกันไหม",
+        "เขามา",
+        "จริงหรือ? ¦ใช่!",
+        "พ.ศ. 2540 เกิดวิกฤต",
+    ],
+}
+
+
+@pytest.mark.parametrize("language", PLACES)
+def test_where_sentences_of_a_language_end(language):
+    assert len(PLACES[language]) == 8
+    for marked in PLACES[language]:
+        text = marked.replace("¦", "")
+        found = "¦".join(text[start:end] for start, end in sentence_spans(text))
+        assert found == marked
