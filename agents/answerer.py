@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from rereader.agents.calls import Request
 from rereader.agents.confidence import Signals, confidence
 from rereader.agents.context import Outcome, ReadingState, RunContext
+from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
 from rereader.agents.ledger import in_document_order, listed, quotes
 from rereader.memory.chunks import Chunking
 from rereader.models.base import Generation, Sampling
@@ -41,6 +43,24 @@ class Draft:
     logprob: float | None = None
 
 
+_ANSWER_WRITTEN = 12
+"""Tokens of an answer that are expected: a phrase, ended by a line break."""
+
+
+def answer_cost(settings: Any, facts: Facts) -> StageCost:
+    """The evidence is read and embedded once; the answer is a phrase."""
+    if not settings.answer:
+        return StageCost("answer")
+    evidence = min(evidence_tokens(settings), facts.tokens)
+    works = [Work("embed", "embedder", facts.embedded(evidence + facts.question_tokens))]
+    if "reader" in facts.bound:
+        read = evidence + facts.question_tokens + PROMPT_TOKENS
+        written = min(_ANSWER_WRITTEN, settings.max_new_tokens)
+        works.append(Work("generate", "reader", read, written, 1, settings.max_new_tokens))
+    return StageCost("answer", tuple(works))
+
+
+@costs(answer_cost)
 def answer(state: ReadingState, context: RunContext) -> Outcome:
     """Node: draft an answer from the quotes in the working memory."""
     found = quotes(state, context)
@@ -112,10 +132,11 @@ def measure(
     question: str, draft: Draft, ranked: Sequence[Record], evidence: Sequence[Record], context: RunContext
 ) -> Signals:
     """What the confidence is computed from; ``ranked`` are the quotes best first, ``evidence`` in document order."""
-    vectors = context.embed.embed([question, *(record.content for record in evidence)])
+    asked = context.embed.embed([question], kind="query")[0]
+    vectors = context.embed.embed([record.content for record in evidence])
     cited = [evidence[i].content for i in draft.cited]
     return Signals(
-        similarity=float(np.max(vectors[1:] @ vectors[0])),
+        similarity=float(np.max(vectors @ asked)),
         coverage=coverage(question, ranked[:_BEST], context),
         support=max((supports(draft.text, text) for text in cited), default=0.0),
         logprob=draft.logprob if draft.logprob is not None else 0.0,

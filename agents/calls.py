@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,16 @@ from rereader.memory.calls import (
     unpack_generation,
 )
 from rereader.memory.runs import Call
-from rereader.models.base import Cancel, Embedder, Float32Array, Generation, LanguageModel, Prompt, Sampling
+from rereader.models.base import (
+    Cancel,
+    Embedder,
+    Float32Array,
+    Generation,
+    LanguageModel,
+    Prompt,
+    Sampling,
+    TextKind,
+)
 from rereader.prompts.loader import SlotValue, Template, prompt_sha256, references
 from rereader.schema import BudgetMeter, Usage
 
@@ -36,6 +46,18 @@ class Request:
         return self.template.render(**self.slots)
 
 
+@dataclass(frozen=True)
+class Done:
+    """Work that a step did itself, none of it from a cache, and how long it took; see ``costs.Work`` for the units."""
+
+    kind: str
+    model: str
+    seconds: float
+    amount: float = 0.0
+    written: int = 0
+    calls: int = 0
+
+
 @dataclass
 class CallLog:
     """What the calls of a step are charged to and written in."""
@@ -45,6 +67,12 @@ class CallLog:
     document_ids: tuple[str, ...]
     cancel: Cancel
     calls: list[Call] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
+    warn: Callable[[str], None] = field(default=lambda _text: None)
+
+    def note(self, kind: str, model: str, started: float, *, amount: float, written: int = 0, calls: int = 0) -> None:
+        """Write down finished work that began at ``started`` (``time.monotonic``)."""
+        self.done.append(Done(kind, model, time.monotonic() - started, amount, written, calls))
 
 
 @dataclass(frozen=True)
@@ -83,16 +111,22 @@ class Caller:
 
         def run(todo: Sequence[int]) -> list[bytes]:
             prompts = [batch.prompts[i] for i in todo]
-            return [pack_generation(g) for g in self.model.generate(prompts, sampling, self._log.cancel)]
+            started = time.monotonic()
+            replies = self.model.generate(prompts, sampling, self._log.cancel)
+            self._note("generate", batch, todo, started, sum(reply.completion_tokens for reply in replies))
+            return [pack_generation(reply) for reply in replies]
 
         batch = self._batch(requests)
         replies = self._replies("generate", batch, [settings] * len(requests), sampling.max_new_tokens, run)
         generations = [unpack_generation(reply) for reply, _ in replies]
+        read = [generation.prompt_tokens for generation in generations]
+        # An endpoint counts more exactly afterwards than we can before; a batch of it may pass the budget by the error.
+        self._log.meter.refund(tokens=sum(batch.sizes) - sum(read))
         self._log.meter.refund(tokens=sum(sampling.max_new_tokens - g.completion_tokens for g in generations))
         for i, (generation, (_, cached)) in enumerate(zip(generations, replies, strict=True)):
             written = generation.completion_tokens
-            self._charge(batch.sizes[i], written, cached=cached)
-            self._record("generate", requests[i], generation.text, batch.sizes[i], written, cached=cached)
+            self._charge(read[i], written, cached=cached)
+            self._record("generate", requests[i], generation.text, read[i], written, cached=cached)
         return generations
 
     def choose(self, requests: Sequence[Request], options: Sequence[str], null: Request | None = None) -> Float32Array:
@@ -102,7 +136,10 @@ class Caller:
 
         def run(todo: Sequence[int]) -> list[bytes]:
             prompts = [batch.prompts[i] for i in todo]
-            return [pack_floats(row) for row in self.model.choose(prompts, options, null_prompt, self._log.cancel)]
+            started = time.monotonic()
+            rows = self.model.choose(prompts, options, null_prompt, self._log.cancel)
+            self._note("score", batch, todo, started)
+            return [pack_floats(row) for row in rows]
 
         batch = self._batch(requests)
         if null_prompt and batch.sizes:
@@ -114,7 +151,9 @@ class Caller:
 
         def run(todo: Sequence[int]) -> list[bytes]:
             prompts, wanted = [batch.prompts[i] for i in todo], [continuations[i] for i in todo]
+            started = time.monotonic()
             values = self.model.log_likelihood(prompts, wanted, self._log.cancel)
+            self._note("score", batch, todo, started)
             return [pack_floats(values[i : i + 1]) for i in range(len(todo))]
 
         batch = self._batch(requests)
@@ -164,10 +203,16 @@ class Caller:
         except BaseException:
             self._log.meter.refund(tokens=needed)
             raise
+        for text in self.model.notices():
+            self._log.warn(text)
         if fresh:
             self._cache.put(method, fresh, self._log.document_ids)
         self._log.usage.serial_depth += 1
         return [(found.get(key) or fresh[key], key in found) for key in keys]
+
+    def _note(self, kind: str, batch: _Batch, todo: Sequence[int], started: float, written: int = 0) -> None:
+        tokens = sum(batch.sizes[i] for i in todo)
+        self._log.note(kind, self.model.name, started, amount=tokens, written=written, calls=len(todo))
 
     def _charge(self, prompt_tokens: int, completion_tokens: int, *, cached: bool) -> None:
         usage = self._log.usage
@@ -203,18 +248,22 @@ class EmbedCaller:
         self._cache = cache
         self._log = log
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, texts: Sequence[str], kind: TextKind = "passage") -> NDArray[np.float32]:
         """Unit vectors, float32 [n, d]; a text longer than the window is embedded by its first window."""
         heads = [text[start:end] for text, (start, end) in zip(texts, self._first_windows(texts), strict=True)]
-        keys = [call_key(self.embedder.fingerprint, "embed", head, {}) for head in heads]
+        settings = {"kind": kind} if kind != "passage" else {}
+        keys = [call_key(self.embedder.fingerprint, "embed", head, settings) for head in heads]
         found = self._cache.get(keys)
         missing = {key: head for key, head in zip(keys, heads, strict=True) if key not in found}
         if missing:
-            vectors = self.embedder.embed(list(missing.values()), self._log.cancel)
+            started = time.monotonic()
+            vectors = self.embedder.embed(list(missing.values()), self._log.cancel, kind)
             fresh = {key: pack_floats(vectors[i]) for i, key in enumerate(missing)}
             self._cache.put("embed", fresh, self._log.document_ids)
             found |= fresh
-            self._log.usage.embedded_tokens += sum(self.embedder.count_tokens(list(missing.values())))
+            tokens = sum(self.embedder.count_tokens(list(missing.values())))
+            self._log.note("embed", self.embedder.name, started, amount=tokens)
+            self._log.usage.embedded_tokens += tokens
         return np.stack([unpack_floats(found[key]) for key in keys])
 
     def _first_windows(self, texts: Sequence[str]) -> list[tuple[int, int]]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypedDict
 
 import psutil
 from langgraph.runtime import Runtime
 
-from rereader.agents.calls import Caller, CallLog, EmbedCaller
+from rereader.agents.calls import Caller, CallLog, Done, EmbedCaller
+from rereader.agents.costs import Facts, StageCost, cost_of
 from rereader.memory.library import Library
 from rereader.memory.runs import Step
 from rereader.memory.working import WorkingMemory
@@ -60,6 +62,18 @@ class RoleModels(Protocol):
     def on_cuda(self) -> bool:
         """Whether language models run on a CUDA device."""
 
+    @property
+    def loads(self) -> Sequence[tuple[str, float, float]]:
+        """Models loaded so far: name, when it began (``time.monotonic``), seconds."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a run had spent at a moment: its usage, and the model calls of its step."""
+
+    usage: Usage
+    calls: int
+
 
 @dataclass
 class RunContext:
@@ -77,6 +91,8 @@ class RunContext:
     listen: Callable[[Event], None] = field(default=lambda _event: None)
     warnings: list[str] = field(default_factory=list)
     resume_hint: str = "Run the same again to go on."
+    estimate: Mapping[str, Any] | None = None
+    """What the run was expected to cost; kept with its first step."""
 
     def __post_init__(self) -> None:
         self.meter = BudgetMeter(
@@ -85,7 +101,7 @@ class RunContext:
             spent_calls=self.usage.calls,
             spent_seconds=sum(self.usage.seconds.values()),
         )
-        self.log = CallLog(self.meter, self.usage, tuple(d.id for d in self.documents), self.cancel)
+        self.log = CallLog(self.meter, self.usage, tuple(d.id for d in self.documents), self.cancel, warn=self.warn)
         self.step = 0
 
     @property
@@ -131,9 +147,45 @@ class RunContext:
             raise Interrupted("Interrupted.", self.resume_hint)
         self.meter.reserve(tokens=0, calls=0)
 
+    def mark(self) -> Mark:
+        """What is spent so far, to tell later what a batch has cost."""
+        return Mark(self.usage.model_copy(deep=True), len(self.log.calls))
+
+    @contextmanager
+    def storing(self, since: Mark) -> Iterator[None]:
+        """Store a batch that outlives the run together with what was spent on it ``since``: both or neither.
+
+        The step that runs again after a kill finds the batch done and is charged for it all the same.
+        """
+        with self.library.database.transaction():
+            yield
+            if self.step:  # 'add' reads for no run
+                cost = difference(self.usage, since.usage)
+                self.library.parts.add(self.run_id, self.step, cost, self.log.calls[since.calls :])
+
+    def take_up(self) -> None:
+        """Charge the step with what it stored before it was killed."""
+        for usage, calls in self.library.parts.of_step(self.run_id, self.step):
+            self.usage.add(usage)
+            self.meter.charge(tokens=usage.total_tokens, calls=usage.calls)
+            self.log.calls.extend(calls)
+
     def chunking_key(self) -> str:
         """What identifies the run's way of cutting documents."""
         return f"{self.settings.cut};tokens={self.counter.name}"
+
+    def worked(self, clock: float, seconds: float) -> list[dict[str, Any]]:
+        """What the step did and how long each part took, so that later runs can be foretold.
+
+        Args:
+            clock: When the step began (``time.monotonic``).
+            seconds: How long it took; what no part accounts for is the ``rest``.
+        """
+        loads = [Done("load", name, load) for name, began, load in self.models.loads if began >= clock]
+        done = [*self.log.done, *loads]
+        rest = max(0.0, seconds - sum(part.seconds for part in done))
+        length = sum(document.length for document in self.documents)
+        return [asdict(part) for part in (*done, Done("rest", "", rest, amount=length))]
 
     def progress(self, stage: str, started: float, done: int, total: int, tokens: int = 0) -> None:
         """Report that ``done`` of ``total`` units are finished since ``started`` (``time.monotonic``)."""
@@ -172,10 +224,12 @@ def node(name: str, work: Work) -> Node:
         number = state.get("step", 0) + 1
         context.step = number
         context.log.calls.clear()
+        context.log.done.clear()
         if context.cancel.is_set():
             raise Interrupted("Interrupted.", context.resume_hint)
         context.listen(Event("step", context.run_id, number, node=name))
         before = context.usage.model_copy(deep=True)
+        context.take_up()
         warned = len(context.warnings) if number > 1 else 0  # the first step keeps what was said before it
         started, clock = time.time(), time.monotonic()
         try:
@@ -183,8 +237,10 @@ def node(name: str, work: Work) -> Node:
         except BudgetSpent as error:
             context.warn(str(error))
             outcome = Outcome({"status": "budget_spent"}, {"stopped": error.message})
-        detail = {**outcome.detail, "warnings": context.warnings[warned:]}
         seconds = time.monotonic() - clock
+        detail = {**outcome.detail, "warnings": context.warnings[warned:], "work": context.worked(clock, seconds)}
+        if number == 1 and context.estimate:
+            detail["estimate"] = dict(context.estimate)
         context.usage.add_seconds(name, seconds)
         context.usage.peak_host_bytes = max(context.usage.peak_host_bytes, peak_memory())
         version = outcome.update.get("memory_version", state.get("memory_version", 0))
@@ -202,7 +258,14 @@ def node(name: str, work: Work) -> Node:
         return {**outcome.update, "step": number}
 
     run.__name__ = name
+    run.__dict__["cost"] = cost_of(work)
     return run
+
+
+def stage_cost(runnable: Any, settings: Any, facts: Facts) -> StageCost:
+    """What a graph's node costs, by what its agent declares; a node of another making is taken to cost nothing."""
+    cost = cost_of(getattr(runnable, "func", runnable))
+    return cost(settings, facts) if cost else StageCost("")
 
 
 def peak_memory() -> int:

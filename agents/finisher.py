@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from rereader.agents.claims import claims_of
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.ledger import in_document_order, quote_scores, quotes
 from rereader.memory.runs import Step
-from rereader.schema import Answer, Claim, Evidence, Match, Record
+from rereader.schema import Answer, Evidence, Match, Record, Span
 from rereader.schema.answer import Status
 from rereader.tools.citations import supports
 
@@ -34,7 +35,7 @@ def assemble(state: ReadingState, context: RunContext, steps: list[Step]) -> Ans
     if status == "budget_spent" and not text and evidence:
         text, cited = found[0].content, found[:1]
     declined = status == "declined"
-    claims = [] if declined or not text else [_claim(text, cited, evidence)]
+    claims = [] if declined or not text else claims_of(text, cited, evidence)
     return Answer(
         question=state["question"],
         answer=NOT_STATED if declined else text,
@@ -56,11 +57,6 @@ def _status(state: ReadingState) -> Status:
     return status if status in ("declined", "budget_spent") else "answered"  # type: ignore[return-value]
 
 
-def _claim(text: str, cited: list[Record], evidence: list[Record]) -> Claim:
-    identities = [record.id for record in evidence]
-    return Claim(text=text, start=0, end=len(text), evidence=tuple(identities.index(record.id) for record in cited))
-
-
 def _evidence(records: Sequence[Record], text: str, steps: Sequence[Step], context: RunContext) -> list[Evidence]:
     scores = quote_scores(steps)
     matches = {identity: match for step in steps for identity, match in step.detail.get("matches", {}).items()}
@@ -68,6 +64,7 @@ def _evidence(records: Sequence[Record], text: str, steps: Sequence[Step], conte
     for document in context.documents:
         spans = [record.spans[0] for record in records if record.spans[0].document_id == document.id]
         lines = context.library.documents.lines_of(document.id, [span.start for span in spans])
+        places = context.library.documents.places_at(document.id, [at for span in spans for at in _edges(span)])
         for record in (record for record in records if record.spans[0].document_id == document.id):
             span = record.spans[0]
             source = context.library.documents.text_of(span)
@@ -83,7 +80,23 @@ def _evidence(records: Sequence[Record], text: str, steps: Sequence[Step], conte
                     supports=round(supports(text, source), 3) if text else None,
                     score=scores.get(record.id),
                     line=lines[span.start],
+                    **_where(places, span),
                     record=record.id,
                 )
             )
     return made
+
+
+def _edges(span: Span) -> tuple[int, int]:
+    return span.start, max(span.start, span.end - 1)
+
+
+def _where(places: Mapping[int, Mapping[str, str]], span: Span) -> dict[str, str]:
+    """The places a quote begins in; page, row and time also say where it ends, if that is another one."""
+    first, last = (places[at] for at in _edges(span))
+    found = dict(first)
+    for kind in ("page", "row", "time"):
+        begun, ended = first.get(kind), last.get(kind)
+        if begun is not None and ended is not None and begun != ended:
+            found[kind] = f"{begun} to {ended}" if "-" in begun + ended else f"{begun}-{ended}"
+    return found

@@ -7,17 +7,18 @@ LycheeMemory (arXiv 2602.08382), which scans chunk by chunk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from rereader.agents.calls import Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
-from rereader.agents.ledger import seeds
+from rereader.agents.costs import PROMPT_TOKENS, TOKENS_PER_WORD, Facts, StageCost, Work, costs
+from rereader.agents.ledger import quotes, seeds
 from rereader.agents.retriever import targets_of
-from rereader.agents.searcher import ChunkKey, Query, Target, asked, dense_chunks, hop, lexical_chunks
+from rereader.agents.searcher import ChunkKey, Query, Target, dense_chunks, lexical_chunks, queries_of
 from rereader.prompts.loader import Piece, SlotValue, load
-from rereader.schema import Record
-from rereader.tools.ranking import Ranking, fuse
+from rereader.schema import Record, Span
+from rereader.tools.ranking import Ranking, add_up, add_z_scores
 from rereader.tools.words import word_limit
 
 Key = TypeVar("Key")
@@ -27,13 +28,25 @@ _YES = 0
 _END_OF_SHARED = Piece("\n", trusted=True, cacheable=True)
 
 
+def gate_cost(settings: Any, facts: Facts) -> StageCost:
+    """A search for the question in every wave, and a scorer's judgement of each candidate if one is asked for."""
+    works = [Work("embed", "embedder", facts.question_tokens), Work("rest", amount=facts.characters)]
+    if settings.gate != "similarity" and "scorer" in facts.bound:
+        calls = settings.waves * settings.candidates
+        shown = (_MEMORY_WORDS + _KNOWN_WORDS) * TOKENS_PER_WORD + facts.question_tokens + PROMPT_TOKENS
+        works.append(Work("score", "scorer", calls * shown, calls=calls))
+    return StageCost("gate", tuple(works), turns=settings.waves)
+
+
+@costs(gate_cost)
 def gate(state: ReadingState, context: RunContext) -> Outcome:
     """Node: let the most promising chunks in."""
     settings = context.settings
     targets = targets_of(context, settings.memory)
     leads = seeds(state, context)
     known = [record for record, _ in leads]
-    recalled = recall(context, targets, queries_of(state["question"], leads))
+    held = [record.spans[0] for record in quotes(state, context)]
+    recalled = recall(context, targets, queries_of(context, targets, state["question"], leads), held)
     candidates = sorted(recalled, key=lambda key: (-recalled[key], key))[: settings.candidates]
     judged = judge(context, targets, candidates, state["question"], known)
     scores = combine(recalled, judged, candidates, settings.gate_weight)
@@ -46,16 +59,13 @@ def gate(state: ReadingState, context: RunContext) -> Outcome:
     return Outcome({"accepted": [list(key) for key in accepted]}, {"decisions": decisions})
 
 
-def queries_of(question: str, leads: Sequence[tuple[Record, float]]) -> list[Query]:
-    """The question, then one query for each quote that may lead on."""
-    return [asked(question), *(hop(record.content, question, share) for record, share in leads)]
-
-
-def recall(context: RunContext, targets: Sequence[Target], queries: Sequence[Query]) -> dict[ChunkKey, float]:
+def recall(
+    context: RunContext, targets: Sequence[Target], queries: Sequence[Query], held: Collection[Span]
+) -> dict[ChunkKey, float]:
     """Score chunks by their memories: for the question, plus ``hop_weight`` times the best for a quote."""
-    rankings = [_recall_one(context, targets, query) for query in queries]
+    rankings = [_recall_one(context, targets, query, held) for query in queries]
     keys = list(dict.fromkeys(key for parts in rankings for ranking in parts for key in ranking.scores))
-    return add_hops(queries, [fuse(parts, keys) for parts in rankings], context.settings.hop_weight)
+    return add_hops(queries, [add_up(parts, keys) for parts in rankings], context.settings.hop_weight)
 
 
 def add_hops(queries: Sequence[Query], scores: Sequence[Mapping[Key, float]], weight: float) -> dict[Key, float]:
@@ -68,13 +78,16 @@ def add_hops(queries: Sequence[Query], scores: Sequence[Mapping[Key, float]], we
     }
 
 
-def _recall_one(context: RunContext, targets: Sequence[Target], query: Query) -> list[Ranking[ChunkKey]]:
+def _recall_one(
+    context: RunContext, targets: Sequence[Target], query: Query, held: Collection[Span]
+) -> list[Ranking[ChunkKey]]:
     parts = []
     if query.text:
-        vector = context.embed.embed([query.text])[0]
+        vector = context.embed.embed([query.text], kind="query")[0]
         parts.append(Ranking(dense_chunks(context, targets, vector)))
     if context.settings.recall == "fused" or not query.text:
-        parts.append(Ranking(lexical_chunks(context, targets, query), absent=0.0))
+        lexical = lexical_chunks(context, targets, query, () if query.text else held)
+        parts.append(Ranking(lexical, context.settings.bm25_weight, absent=0.0))
     return parts
 
 
@@ -111,7 +124,7 @@ def combine(
     weight: float,
 ) -> dict[ChunkKey, float]:
     """Sum of z-scores over the candidates: recall plus ``weight`` times judgement."""
-    return fuse([Ranking(recalled), Ranking(judged, weight)], candidates)
+    return add_z_scores([Ranking(recalled), Ranking(judged, weight)], candidates)
 
 
 def _memory(context: RunContext, target: Target, chunk: int) -> Piece:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rereader.agents.calls import Request
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
+from rereader.agents.costs import PROMPT_TOKENS, DocumentFacts, Facts, StageCost, Work, costs
 from rereader.memory.chunks import Chunking
 from rereader.models.base import Sampling
 from rereader.prompts.loader import Piece, load
@@ -21,8 +23,41 @@ AUTO_LIMIT = 20_000
 _EXTRACT_BATCH = 64
 _MODEL_BATCH = 16
 _GIST_TOKENS = 80
+_GIST_WRITTEN = 60
+"""Tokens of a written gist that are expected."""
+_STORED = 16.0
+"""Bytes in the library per token of a gist."""
 
 
+def gist_cost(settings: Any, facts: Facts) -> StageCost:
+    """Extracting calls no model; writing reads every chunk once and writes a gist for each."""
+    works = [work for document in facts.documents if (work := _gist_work(settings, facts, document))]
+    kept = sum(work.amount * settings.gist_share if work.kind == "extract" else work.written for work in works)
+    return StageCost("gist", tuple(works), kept * _STORED)
+
+
+def _gist_work(settings: Any, facts: Facts, document: DocumentFacts) -> Work | None:
+    method = planned_method(settings, document.tokens, on_cuda=facts.on_cuda, gister=lambda: "gister" in facts.bound)
+    left = document.chunks - gists_stored(settings, document, method)
+    if left <= 0:
+        return Work("generate", "gister") if method == "model" else None  # its name is asked of the loaded gister
+    tokens = document.tokens * left / document.chunks
+    if method == "extract":
+        return Work("extract", amount=tokens)
+    read = tokens + left * PROMPT_TOKENS
+    return Work("generate", "gister", read, left * _GIST_WRITTEN, left, left * _GIST_TOKENS)
+
+
+def gists_stored(settings: Any, document: DocumentFacts, method: str) -> int:
+    """Gists that the library holds, as far as can be told without loading the gister."""
+    if method == "extract":
+        return document.gists.get(extract_key(settings), 0)
+    ending = f":{load('gist').sha256[:16]}:{_GIST_TOKENS}"
+    found = [n for key, n in document.gists.items() if key.startswith("model:") and key.endswith(ending)]
+    return max(found, default=0)
+
+
+@costs(gist_cost)
 def gist(state: ReadingState, context: RunContext) -> Outcome:
     """Node: make sure that every chunk of the run's documents has a gist."""
     methods = {}
@@ -34,20 +69,33 @@ def gist(state: ReadingState, context: RunContext) -> Outcome:
 
 def gist_method(context: RunContext, chunking: Chunking) -> str:
     """How this document's gists are made: named by the settings, or chosen by its length and the gister's device."""
-    wanted: str = context.settings.gist
+    models = context.models
+    return planned_method(
+        context.settings, chunking.tokens, on_cuda=lambda: models.on_cuda, gister=lambda: models.gister is not None
+    )
+
+
+def planned_method(settings: Any, tokens: int, *, on_cuda: Callable[[], bool], gister: Callable[[], bool]) -> str:
+    """The method; ``gister`` tells whether a model is bound, and neither function is asked unless it matters."""
+    wanted: str = settings.gist
     if wanted != "auto":
         return wanted
-    if chunking.tokens > AUTO_LIMIT and not context.models.on_cuda:
+    if tokens > AUTO_LIMIT and not on_cuda():
         return "extract"
-    return "model" if context.models.gister else "extract"
+    return "model" if gister() else "extract"
 
 
 def gist_key(context: RunContext, method: str) -> str:
     """What identifies a set of gists: the method and all that decides its result."""
     if method == "extract":
-        return f"extract:{context.settings.extract}:{context.settings.gist_share:g}"
+        return extract_key(context.settings)
     template = load("gist")
     return f"model:{context.need('gister').model.fingerprint[:16]}:{template.sha256[:16]}:{_GIST_TOKENS}"
+
+
+def extract_key(settings: Any) -> str:
+    """What identifies a set of extracted gists."""
+    return f"extract:{settings.extract}:{settings.gist_share:g}"
 
 
 def ensure_gists(context: RunContext, chunking: Chunking) -> str:
@@ -77,6 +125,7 @@ def _extract_all(context: RunContext, chunking: Chunking, key: str) -> None:
         context.library.records.add_gists(chunking, key, records)
         tokens += sum(chunk.token_count for chunk in batch)
         context.progress("gist", started, first + len(batch), len(chunks), tokens)
+    context.log.note("extract", "", started, amount=tokens)
 
 
 def _extract(
@@ -104,6 +153,7 @@ def _write_all(context: RunContext, chunking: Chunking, key: str) -> None:
     tokens = 0
     for first in range(done, chunking.chunks, _MODEL_BATCH):
         context.checkpoint()
+        mark = context.mark()
         batch = context.library.chunks.range(chunking, first, first + _MODEL_BATCH)
         pieces = [Piece(context.library.documents.text_of(chunk.span), span=chunk.span) for chunk in batch]
         requests = [Request(load("gist"), {"passage": [piece]}) for piece in pieces]
@@ -112,7 +162,8 @@ def _write_all(context: RunContext, chunking: Chunking, key: str) -> None:
             (chunk.ordinal, _record(chunk, reply.text.strip(), [chunk.span], key, gister.model.name))
             for chunk, reply in zip(batch, replies, strict=True)
         ]
-        context.library.records.add_gists(chunking, key, records)
+        with context.storing(mark):
+            context.library.records.add_gists(chunking, key, records)
         tokens += sum(reply.prompt_tokens + reply.completion_tokens for reply in replies)
         context.progress("gist", started, first + len(batch), chunking.chunks, tokens)
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
-from rereader.agents.gister import ensure_gists
+from rereader.agents.costs import (
+    CHARACTERS_PER_PASSAGE,
+    TOKENS_PER_WORD,
+    DocumentFacts,
+    Facts,
+    StageCost,
+    Work,
+    costs,
+)
+from rereader.agents.gister import ensure_gists, extract_key, gist_cost
+from rereader.agents.languages import warn_of_language
 from rereader.memory.chunks import Chunking
 from rereader.memory.vectors import Space, Unit
 from rereader.schema import Span
@@ -17,6 +28,34 @@ RAW = "raw"
 _CHUNKS_PER_BATCH = 64
 
 
+_WORDS_PER_GIST_SENTENCE = 18
+
+
+def index_cost(settings: Any, facts: Facts) -> StageCost:
+    """Embedding costs by the token: all of the text for raw passages, the kept share of it for gists."""
+    tokens = vectors = 0.0
+    for document in facts.documents:
+        kind, size, count = _memory_size(settings, facts, document)
+        if not any(space == kind or (kind == "model" and space.startswith("model:")) for space in document.spaces):
+            tokens += size
+            vectors += count
+    works = (Work("embed", "embedder", facts.embedded(tokens)),)
+    # Once in the library and once in the FAISS file, with the row around it.
+    return StageCost("index", works, vectors * (2 * 4 * facts.dimension + 80))
+
+
+def _memory_size(settings: Any, facts: Facts, document: DocumentFacts) -> tuple[str, float, float]:
+    """Kind of a document's memories, their tokens, and how many vectors they take."""
+    if settings.memory == RAW:
+        return RAW, document.tokens, document.characters / CHARACTERS_PER_PASSAGE
+    works = gist_cost(settings, replace(facts, documents=(replace(document, gists={}),))).works
+    if works[0].kind == "generate":
+        return "model", works[0].written, document.chunks
+    kept = works[0].amount * settings.gist_share
+    return extract_key(settings), kept, kept / TOKENS_PER_WORD / _WORDS_PER_GIST_SENTENCE
+
+
+@costs(index_cost)
 def index(state: ReadingState, context: RunContext) -> Outcome:
     """Node: make sure that the memories of every document of the run can be searched."""
     kinds = {}
@@ -33,6 +72,7 @@ def ensure_index(context: RunContext, chunking: Chunking, memory: str) -> Space:
     """
     kind = RAW if memory == RAW else ensure_gists(context, chunking)
     embedder = context.models.embedder
+    warn_of_language(context, context.library.documents.get(chunking.document_id))
     vectors = context.library.vectors
     space = vectors.space(chunking, kind, embedder.fingerprint)
     if space.complete:
@@ -52,14 +92,19 @@ def _embed_all(context: RunContext, space: Space) -> Space:
         last = min(first + _CHUNKS_PER_BATCH, chunking.chunks)
         windows = list(_windows(context, space, first, last))
         if ordinal + len(windows) > done:
+            mark = context.mark()
             texts = [window.text for window in windows]
             matrix = context.models.embedder.embed(texts, context.cancel)
-            vectors.add(space, ordinal, [window.unit for window in windows], matrix)
-            tokens += sum(context.models.embedder.count_tokens(texts))
+            size = sum(context.models.embedder.count_tokens(texts))
+            context.usage.embedded_tokens += size
+            with context.storing(mark):
+                vectors.add(space, ordinal, [window.unit for window in windows], matrix)
+            tokens += size
         ordinal += len(windows)
         context.progress("embed", started, last, chunking.chunks, tokens)
-    context.usage.embedded_tokens += tokens
-    return vectors.finish(space)
+    finished = vectors.finish(space)
+    context.log.note("embed", context.models.embedder.name, started, amount=tokens)
+    return finished
 
 
 @dataclass(frozen=True)

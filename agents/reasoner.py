@@ -4,33 +4,58 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from rereader.agents.calls import Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
-from rereader.agents.gate import add_hops, queries_of
+from rereader.agents.costs import PROMPT_TOKENS, DocumentFacts, Facts, StageCost, Work, costs, evidence_tokens
+from rereader.agents.gate import add_hops
+from rereader.agents.gister import planned_method
+from rereader.agents.indexer import RAW
 from rereader.agents.ledger import add_quotes, numbered, quote, quotes, seeds, select, words_held
 from rereader.agents.retriever import targets_of
-from rereader.agents.searcher import PassageKey, Query, Scored, Target, lexical_passages
+from rereader.agents.searcher import PassageKey, Query, Scored, Target, lexical_passages, queries_of
 from rereader.memory.chunks import Passage
 from rereader.models.base import Float32Array, Sampling
 from rereader.prompts.loader import load
 from rereader.schema import Record
-from rereader.tools.ranking import Ranking, fuse
+from rereader.tools.ranking import Ranking, add_up
 
 _REPLY_TOKENS = 24
 _NUMBER = re.compile(r"\d+")
 _NONE = re.compile(r"\s*none\b", re.IGNORECASE)
 
 
+def reason_cost(settings: Any, facts: Facts) -> StageCost:
+    """Ranking the accepted chunks; their passages are embedded if gists are written, and the reader may pick."""
+    works = [Work("rest", amount=facts.characters)]
+    if settings.memory != RAW and any(_written(settings, facts, document) for document in facts.documents):
+        chunks = min(settings.waves * settings.accept, sum(document.chunks for document in facts.documents))
+        works.append(Work("embed", "embedder", facts.embedded(chunks * settings.chunk_tokens)))
+    if settings.reasoner == "model" and "reader" in facts.bound:
+        shown = evidence_tokens(settings) + settings.waves * (facts.question_tokens + PROMPT_TOKENS)
+        most = settings.waves * _REPLY_TOKENS
+        works.append(Work("generate", "reader", shown, most / 2, settings.waves, most))
+    return StageCost("reason", tuple(works), turns=settings.waves)
+
+
+def _written(settings: Any, facts: Facts, document: DocumentFacts) -> bool:
+    gister = "gister" in facts.bound
+    return planned_method(settings, document.tokens, on_cuda=facts.on_cuda, gister=lambda: gister) == "model"
+
+
+@costs(reason_cost)
 def reason(state: ReadingState, context: RunContext) -> Outcome:
     """Node: quote the passages of the accepted chunks that help, given what is quoted already."""
     settings = context.settings
     held = quotes(state, context)
     wave = state.get("wave", 0) + 1
     ranked = rank_accepted(state, context, held)
-    words = (settings.evidence_words - words_held(held)) // max(1, settings.waves - wave + 1)
+    words = settings.evidence_words - words_held(held)
+    if wave < settings.waves:
+        words //= 2  # what the question itself finds deserves most of the room
     chosen = select(context, ranked, words)
     detail: dict[str, object] = {"read": state["accepted"], "ranked": len(ranked)}
     if settings.reasoner == "model" and chosen:
@@ -48,7 +73,7 @@ def rank_accepted(state: ReadingState, context: RunContext, held: Sequence[Recor
     passages = _passages(context, targets, state["accepted"])
     taken = [record.spans[0] for record in held]
     left = {k: p for k, p in passages.items() if not any(p.span.contains(span) for span in taken)}
-    queries = queries_of(state["question"], seeds(state, context))
+    queries = queries_of(context, targets, state["question"], seeds(state, context))
     scores = score_passages(context, targets, left, queries)
     found = [Scored(targets[key[0]], passage, scores[key]) for key, passage in left.items()]
     return sorted(found, key=lambda s: (-s.score, s.target.position, s.passage.span.start))
@@ -65,11 +90,11 @@ def score_passages(
     vectors = _vectors(context, targets, passages)
     scored = []
     for query in queries:
-        parts = [Ranking(lexical_passages(context, targets, query, passages), absent=0.0)]
+        parts = [Ranking(lexical_passages(context, targets, query, passages), context.settings.bm25_weight, absent=0.0)]
         if query.text:
-            vector = context.embed.embed([query.text])[0]
+            vector = context.embed.embed([query.text], kind="query")[0]
             parts.append(Ranking({key: float(np.max(rows @ vector)) for key, rows in vectors.items()}))
-        scored.append(fuse(parts, keys))
+        scored.append(add_up(parts, keys))
     return add_hops(queries, scored, context.settings.hop_weight)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
+from rereader.agents.costs import Facts, StageCost, Work, costs
 from rereader.agents.indexer import ensure_index
 from rereader.agents.ledger import add_quotes, select
 from rereader.agents.searcher import Target, asked, rank_passages
@@ -12,6 +15,13 @@ _REMEMBERED = 50
 """Ranks kept in the step's detail."""
 
 
+def retrieve_cost(settings: Any, facts: Facts) -> StageCost:
+    """One search of the documents, and the question's vector unless BM25 works alone."""
+    embedded = () if settings.ranker == "bm25" else (Work("embed", "embedder", facts.question_tokens),)
+    return StageCost("retrieve", (*embedded, Work("rest", amount=facts.characters)))
+
+
+@costs(retrieve_cost)
 def retrieve(state: ReadingState, context: RunContext) -> Outcome:
     """Node: rank all passages for the question and quote the best."""
     settings = context.settings
@@ -21,7 +31,7 @@ def retrieve(state: ReadingState, context: RunContext) -> Outcome:
         targets,
         asked(state["question"]),
         ranker=settings.ranker,
-        weights=(settings.bm25_weight, settings.dense_weight),
+        bm25_weight=settings.bm25_weight,
     )
     chosen = select(context, ranked, settings.evidence_words)
     version, scores = add_quotes(state, context, chosen, "retriever")

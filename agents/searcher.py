@@ -1,4 +1,9 @@
-"""Searching a run's documents: BM25 over passages and cosine over vectors, fused by a sum of z-scores."""
+"""Searching a run's documents: BM25 over passages and cosine over vectors, added up.
+
+BM25 is put on the cosine's scale as a share of what a passage with every word of the query would get. So a chance hit
+of one common word weighs little beside the cosine, and a passage with all of a question's rare words weighs much. On
+development data this finds more than a sum of z-scores (docs/measurements.md).
+"""
 
 from __future__ import annotations
 
@@ -11,11 +16,15 @@ from numpy.typing import NDArray
 from rereader.agents.context import RunContext
 from rereader.memory.chunks import Chunking, Passage
 from rereader.memory.vectors import Space
-from rereader.tools.ranking import Ranking, fuse
+from rereader.schema import Record, Span
+from rereader.tools.ranking import Ranking, add_up
 from rereader.tools.words import content_words
 
 DEPTH = 1000
 """Candidates taken from each ranking before fusing."""
+
+LEADING_WORDS = 3
+"""Words of a quote that the next wave searches for: a name and what it is the name of."""
 
 ChunkKey = tuple[int, int]
 """``(document position, chunk ordinal)``."""
@@ -61,34 +70,62 @@ def asked(question: str) -> Query:
     return Query(tuple(content_words(question)), question)
 
 
-def hop(quote: str, question: str, share: float) -> Query:
-    """A quote as a query for what it leads to: the words that the question did not have, names above all.
+def hop(quote: str, question: str, share: float, frequency: Callable[[str], int]) -> Query:
+    """A quote as a query for what it leads to: its rarest words that the question did not have, names above all.
 
-    The quote's vector would find what says the same again, not what follows from it.
+    The quote's vector would find what says the same again, not what follows from it; and a word that stands nowhere
+    else leads nowhere.
+
+    Args:
+        quote: The quote's text.
+        question: The question.
+        share: Trust in the quote, 0 to 1.
+        frequency: In how many passages a word stands.
     """
     known = set(content_words(question))
-    return Query(tuple(word for word in content_words(quote) if word not in known), share=share)
+    counts = {word: frequency(word) for word in dict.fromkeys(content_words(quote)) if word not in known}
+    leading = sorted((word for word, count in counts.items() if count > 1), key=counts.__getitem__)
+    return Query(tuple(leading[:LEADING_WORDS]), share=share)
+
+
+def queries_of(
+    context: RunContext, targets: Sequence[Target], question: str, leads: Sequence[tuple[Record, float]]
+) -> list[Query]:
+    """The question, then one query for each quote that may lead on."""
+    chunkings = {context.documents[target.position].id: target.chunking.id for target in targets}
+
+    def frequency_in(record: Record) -> Callable[[str], int]:
+        chunking = chunkings[record.spans[0].document_id]
+        return lambda word: context.library.fulltext.frequency(chunking, word)[0]
+
+    hops = [hop(record.content, question, share, frequency_in(record)) for record, share in leads]
+    return [asked(question), *hops]
 
 
 def lexical_passages(
     context: RunContext, targets: Sequence[Target], query: Query, within: Collection[PassageKey] | None = None
 ) -> dict[PassageKey, float]:
-    """BM25 of passages for a query's words; of the named ones only, if ``within`` names any."""
+    """BM25 of passages for a query's words, as a share of the ideal; ``within`` names those to look at."""
     found: dict[PassageKey, float] = {}
     for target in targets:
+        ideal = context.library.fulltext.ideal(target.chunking.id, query.words)
         mine = None if within is None else [identity for position, identity in within if position == target.position]
         for identity, score in context.library.fulltext.search(target.chunking.id, query.words, DEPTH, mine):
-            found[target.position, identity] = score
+            found[target.position, identity] = score / ideal
     return found
 
 
-def lexical_chunks(context: RunContext, targets: Sequence[Target], query: Query) -> dict[ChunkKey, float]:
-    """BM25 of chunks: that of their best passage."""
+def lexical_chunks(
+    context: RunContext, targets: Sequence[Target], query: Query, held: Collection[Span] = ()
+) -> dict[ChunkKey, float]:
+    """BM25 of chunks: that of their best passage, but for passages that are quoted already (``held``)."""
     best: dict[ChunkKey, float] = {}
     passages = lexical_passages(context, targets, query)
     for target in targets:
         identities = [identity for position, identity in passages if position == target.position]
         for identity, passage in context.library.chunks.passages_by_id(target.chunking, identities).items():
+            if any(passage.span.contains(span) for span in held):
+                continue
             key = (target.position, passage.chunk)
             best[key] = max(best.get(key, -np.inf), passages[target.position, identity])
     return best
@@ -120,16 +157,16 @@ def dense_passages(
 
 
 def rank_passages(
-    context: RunContext, targets: Sequence[Target], query: Query, *, ranker: str, weights: tuple[float, float]
+    context: RunContext, targets: Sequence[Target], query: Query, *, ranker: str, bm25_weight: float
 ) -> list[Scored]:
-    """Passages of the documents, best first. ``ranker`` is bm25, embedding or fused (by z-score sum)."""
+    """Passages of the documents, best first. ``ranker`` is bm25, embedding or fused."""
     rankings = []
     if ranker in ("bm25", "fused"):
-        rankings.append(Ranking(lexical_passages(context, targets, query), weights[0], absent=0.0))
+        rankings.append(Ranking(lexical_passages(context, targets, query), bm25_weight, absent=0.0))
     if ranker in ("embedding", "fused"):
-        vector = context.embed.embed([query.text])[0]
-        rankings.append(Ranking(dense_passages(context, targets, vector), weights[1]))
-    return resolve(context, targets, fuse(rankings))
+        vector = context.embed.embed([query.text], kind="query")[0]
+        rankings.append(Ranking(dense_passages(context, targets, vector)))
+    return resolve(context, targets, add_up(rankings))
 
 
 def resolve(context: RunContext, targets: Sequence[Target], scores: dict[PassageKey, float]) -> list[Scored]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from rereader.agents.calls import Caller, Request
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
+from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
 from rereader.memory.working import Slot
 from rereader.models.base import Sampling
 from rereader.prompts.loader import Piece, load
@@ -25,6 +27,22 @@ class Shown:
     truncated: bool
 
 
+_ANSWER_WRITTEN = 12
+
+
+def read_all_cost(settings: Any, facts: Facts) -> StageCost:
+    """One prompt of what fits the reader's window."""
+    if not settings.answer or "reader" not in facts.bound:
+        return StageCost("read")
+    window = min(facts.reader_window, settings.window_tokens or facts.reader_window)
+    room = window - settings.max_new_tokens - _MARGIN - facts.question_tokens
+    shown = 0 if settings.context == "none" else max(0, min(facts.tokens, room))
+    read = shown + facts.question_tokens + PROMPT_TOKENS
+    written = min(_ANSWER_WRITTEN, settings.max_new_tokens)
+    return StageCost("read", (Work("generate", "reader", read, written, 1, settings.max_new_tokens),))
+
+
+@costs(read_all_cost)
 def read_all(state: ReadingState, context: RunContext) -> Outcome:
     """Node: answer from the whole text, or from no text at all (the control ``context=none``)."""
     settings = context.settings

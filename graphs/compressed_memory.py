@@ -40,7 +40,7 @@ class CompressedMemorySettings(ReadingSettings):
             judgement made recall no better at a hundred times the cost, hence the default.
         gate_weight: Weight of its z-score beside that of the recall.
         accept: Chunks let in per wave.
-        waves: Most rounds of gating and reading.
+        waves: Most rounds of gating and reading; each but the last fills half of the evidence words that are left.
         seeds: Quotes of the last wave that the next one searches with.
         hop_weight: Weight of those beside the question.
         reasoner: ``score`` quotes by fused score; ``model`` lets the reader move the ones that help to the front.
@@ -51,13 +51,13 @@ class CompressedMemorySettings(ReadingSettings):
     extract: Literal["central", "coverage", "informative"] = "informative"
     memory: Literal["gist", "raw"] = "gist"
     recall: Literal["fused", "memory"] = "fused"
-    candidates: Positive = 12
+    candidates: Positive = 16
     gate: Literal["similarity", "choose", "likelihood"] = "similarity"
     gate_weight: float = 0.5
-    accept: Positive = 8
-    waves: Positive = 2
+    accept: Positive = 12
+    waves: Positive = 3
     seeds: Count = 3
-    hop_weight: float = 1.0
+    hop_weight: float = 2.0
     reasoner: Literal["score", "model"] = "score"
 
 

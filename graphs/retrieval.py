@@ -1,7 +1,7 @@
-"""Passages by BM25 and embedding, fused by a sum of z-scores; the answer is written from the best at a word budget.
+"""Passages by BM25 and embedding, added up; the answer is written from the best at a word budget.
 
 The baseline that every reading strategy is compared with. Idea: two rankings that fail in different ways are put on one
-scale and added, which was measured better than reciprocal ranks. ``ranker`` bm25 and embedding switch one of them off.
+scale and added: BM25 as a share of the best possible, and the cosine. ``ranker`` bm25 and embedding switch one of them off.
 Search works on passages of about 20 words, so that a word budget buys many places. No reranker: none can be had from a
 package registry.
 """
@@ -28,14 +28,10 @@ class RetrievalSettings(ReadingSettings):
 
     Args:
         ranker: Which ranking to use.
-        bm25_weight: Weight of the BM25 z-score when fused.
-        dense_weight: Weight of the embedding z-score when fused.
         memory: What is embedded; retrieval works on raw passages.
     """
 
     ranker: Literal["fused", "bm25", "embedding"] = "fused"
-    bm25_weight: float = 1.0
-    dense_weight: float = 1.0
     memory: Literal["raw"] = "raw"
 
 

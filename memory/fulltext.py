@@ -6,6 +6,7 @@ its words with the table.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rereader.memory.database import Database
@@ -50,6 +51,15 @@ class FullText:
             (query, *(within or ()), limit),
         )
         return [(row[0], row[1]) for row in rows]
+
+    def ideal(self, chunking: int, words: Sequence[str]) -> float:
+        """BM25 of a passage of mean length that holds each of the words once; words that no passage holds count too."""
+        return sum(self._rarity(*self.frequency(chunking, word)) for word in sorted(set(words)))
+
+    @staticmethod
+    def _rarity(held: int, total: int) -> float:
+        """The inverse document frequency of FTS5's BM25, which never lets it fall to zero."""
+        return max(1e-6, math.log((total - held + 0.5) / (held + 0.5)))
 
     def frequency(self, chunking: int, word: str) -> tuple[int, int]:
         """How many passages hold a word (any form with its stem), and how many passages there are."""

@@ -1,4 +1,4 @@
-"""Fusing rankings whose scores have different scales."""
+"""Adding up rankings of the same things."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Ranking(Generic[Key]):
 
     Args:
         scores: Score by key.
-        weight: Weight of the standardised score in a sum.
+        weight: Weight in a sum.
         absent: Score of a key that was not found; ``None`` takes the lowest score of those that were.
     """
 
@@ -25,21 +25,33 @@ class Ranking(Generic[Key]):
     weight: float = 1.0
     absent: float | None = None
 
-    def z_scores(self, keys: Sequence[Key]) -> dict[Key, float]:
-        """Standardise over ``keys``; all zero when the scores do not differ."""
-        if not self.scores or not keys:
-            return dict.fromkeys(keys, 0.0)
+    def values(self, keys: Sequence[Key]) -> list[float]:
+        """The score of each key; all zero when nothing was found."""
+        if not self.scores:
+            return [0.0] * len(keys)
         absent = min(self.scores.values()) if self.absent is None else self.absent
-        values = np.array([self.scores.get(key, absent) for key in keys], dtype=np.float64)
-        spread = float(values.std())
+        return [self.scores.get(key, absent) for key in keys]
+
+    def z_scores(self, keys: Sequence[Key]) -> list[float]:
+        """The scores standardised over ``keys``; all zero when they do not differ."""
+        values = np.array(self.values(keys), dtype=np.float64)
+        spread = float(values.std()) if len(values) else 0.0
         if spread == 0.0:
-            return dict.fromkeys(keys, 0.0)
-        return dict(zip(keys, ((values - values.mean()) / spread).tolist(), strict=True))
+            return [0.0] * len(keys)
+        return ((values - values.mean()) / spread).tolist()  # type: ignore[no-any-return]
 
 
-def fuse(rankings: Sequence[Ranking[Key]], keys: Sequence[Key] | None = None) -> dict[Key, float]:
-    """Weighted sum of z-scores over ``keys``, by default all that any ranking found (higher is better)."""
+def add_up(rankings: Sequence[Ranking[Key]], keys: Sequence[Key] | None = None) -> dict[Key, float]:
+    """Weighted sum of scores that are on one scale, over ``keys``, by default all that any ranking found."""
     if keys is None:
         keys = list(dict.fromkeys(key for ranking in rankings for key in ranking.scores))
-    parts = [(ranking.weight, ranking.z_scores(keys)) for ranking in rankings]
-    return {key: sum(weight * part[key] for weight, part in parts) for key in keys}
+    return _sum(keys, [(ranking.weight, ranking.values(keys)) for ranking in rankings])
+
+
+def add_z_scores(rankings: Sequence[Ranking[Key]], keys: Sequence[Key]) -> dict[Key, float]:
+    """Weighted sum of z-scores over ``keys``, for scores that are not on one scale."""
+    return _sum(keys, [(ranking.weight, ranking.z_scores(keys)) for ranking in rankings])
+
+
+def _sum(keys: Sequence[Key], parts: Sequence[tuple[float, Sequence[float]]]) -> dict[Key, float]:
+    return {key: sum(weight * values[i] for weight, values in parts) for i, key in enumerate(keys)}

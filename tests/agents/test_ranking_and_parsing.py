@@ -15,7 +15,7 @@ from rereader.agents.searcher import Query, asked, hop
 from rereader.models.base import Generation
 from rereader.prompts.loader import Piece, load, parse, references
 from rereader.schema import Budget, BudgetMeter, BudgetSpent, InputError, Record, RecordKind, Span
-from rereader.tools.ranking import Ranking, fuse
+from rereader.tools.ranking import Ranking, add_up, add_z_scores
 
 
 @given(st.dictionaries(st.integers(), st.floats(-1e6, 1e6), min_size=2), st.floats(0.1, 10), st.floats(-5, 5))
@@ -25,15 +25,20 @@ def test_z_scores_do_not_depend_on_scale_or_shift(scores, scale, shift):
         return
     plain = Ranking(scores).z_scores(keys)
     moved = Ranking({k: v * scale + shift for k, v in scores.items()}).z_scores(keys)
-    assert all(math.isclose(plain[k], moved[k], rel_tol=1e-4, abs_tol=1e-4) for k in keys)
-    assert math.isclose(sum(plain.values()), 0, abs_tol=1e-4)
+    assert all(math.isclose(*pair, rel_tol=1e-4, abs_tol=1e-4) for pair in zip(plain, moved, strict=True))
+    assert math.isclose(sum(plain), 0, abs_tol=1e-4)
+    scores_of = add_z_scores([Ranking(scores), Ranking(scores, 2.0)], keys)
+    assert all(math.isclose(scores_of[k], 3 * z, abs_tol=1e-9) for k, z in zip(keys, plain, strict=True))
 
 
-def test_one_lexical_match_among_many_still_counts():
-    dense = {key: 0.5 for key in range(10)}
-    fused = fuse([Ranking({3: 1.0}, absent=0.0), Ranking(dense)])
-    assert max(fused, key=fused.__getitem__) == 3
-    assert fuse([Ranking({}), Ranking({})]) == {}
+def test_scores_are_added_by_weight_and_what_was_not_found_counts_as_absent():
+    dense = {key: 0.5 - key / 100 for key in range(10)}
+    added = add_up([Ranking({3: 1.0}, 0.4, absent=0.0), Ranking(dense)])
+    assert max(added, key=added.__getitem__) == 3
+    assert added[3] == pytest.approx(0.4 + 0.47)
+    assert added[5] == pytest.approx(0.45)
+    assert add_up([Ranking({1: 2.0, 2: 4.0}), Ranking({})], [1, 2, 7]) == {1: 2.0, 2: 4.0, 7: 2.0}
+    assert add_up([Ranking({}), Ranking({})]) == {}
 
 
 def test_hops_add_the_best_of_the_others_and_never_subtract():
@@ -43,10 +48,14 @@ def test_hops_add_the_best_of_the_others_and_never_subtract():
     assert add_hops(queries[:1], scores[:1], 0.5) == scores[0]
 
 
-def test_a_hop_searches_for_the_words_the_question_did_not_have():
+def test_a_hop_searches_for_the_rarest_words_that_the_question_did_not_have_and_that_stand_elsewhere():
     question = "With whom does the ferryman of Ulpelhala lodge?"
-    quote = "Kormel Kelhesfala is the only ferryman in the town of Ulpelhala."
-    assert hop(quote, question, 0.5).words == ("kormel", "kelhesfala", "town")
+    quote = "Kormel Kelhesfala is the only ferryman in the old town of Ulpelhala, says footnote 292."
+    passages = {"town": 40, "old": 90, "kormel": 3, "kelhesfala": 4, "footnote": 500, "says": 60, "292": 1}
+    query = hop(quote, question, 0.5, passages.__getitem__)
+    assert query.words == ("kormel", "kelhesfala", "town")
+    assert (query.text, query.share) == ("", 0.5)
+    assert hop(quote, question, 0.5, lambda _word: 1).words == ()
     assert asked(question).text == question
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from rereader.evals.haystack import SENTENCE_BREAK, background, plant
 from rereader.evals.items import Item
+from rereader.evals.lookalikes import Lookalikes, invented_words
 from rereader.evals.needles import Needles, accepted, parse_key, split_items
 from rereader.schema.errors import InputError
 from rereader.tools.tokens import estimate_counter
@@ -190,3 +191,34 @@ def test_the_real_needles_give_at_least_a_hundred_test_items() -> None:
         assert [text[start:end] for _, start, end in item.gold] == (
             [] if item.kind == "absent" else item.meta["needles"]
         )
+
+
+HOPS = ("Kormel Kelhesfala is the only ferryman in the town of Ulpelhala.", "Every spring Kormel Kelhesfala lodges here.")
+
+
+def test_lookalikes_differ_by_names_and_numbers_only() -> None:
+    assert invented_words(HOPS) == {"Kormel", "Kelhesfala", "Ulpelhala"}
+    maker = Lookalikes({"Kormel", "Kelhesfala", "Ulpelhala"}, Random(1))
+    made_up = [maker.make(HOPS) for _ in range(200)]
+    for first, second in made_up:
+        given, family = first.split()[:2]
+        assert first.endswith(".")
+        assert first.split()[2:-1] == HOPS[0].split()[2:-1]
+        assert second == f"Every spring {given} {family} lodges here."
+    words = [word for needles in made_up for word in invented_words(needles)]
+    assert len(set(words)) == len(words) == 600
+    [orchard] = maker.make(["The orchard of Bakel Sorfalpelen has 336 trees."])
+    assert orchard.startswith("The orchard of ")
+    assert len(orchard.split()[-2]) == 3
+
+
+def test_lookalikes_are_planted_beside_the_items_and_are_no_gold(data: Path) -> None:
+    plain, crowded = made(data), made(data, lookalikes=2, lookalike_kinds=("single", "two_hop"))
+    for item in crowded.items("dev", 0):
+        text = crowded.text("dev-0")
+        assert [text[start:end] for _, start, end in item.gold] == (item.meta["needles"] if item.gold else [])
+    assert [item.id for item in crowded.items("dev", 0)] == [item.id for item in plain.items("dev", 0)]
+    fact = "is told here."
+    kinds = Counter(item.kind for item in plain.items("dev", 0))
+    more = crowded.text("dev-0").count(fact) - plain.text("dev-0").count(fact)
+    assert more == 2 * (kinds["single"] + 2 * kinds["two_hop"])

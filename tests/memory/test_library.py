@@ -81,6 +81,14 @@ def test_full_text_ranks_and_stems_and_knows_one_document_only(library):
     assert library.fulltext.frequency(second.id, "ferryman") == (20, 20)
 
 
+def test_ideal_bm25_is_that_of_a_mean_passage_with_every_word(library):
+    document = library.documents.add("red fox. blue dog. tan cat. " * 7, title="a", source="a", loader="t")
+    chunking = cut(library, document, 9)
+    [(_, score), *_] = library.fulltext.search(chunking.id, ["blue", "dog"], 5)
+    assert library.fulltext.ideal(chunking.id, ["dog", "blue", "dog"]) == pytest.approx(score, rel=0.1)
+    assert library.fulltext.ideal(chunking.id, ["dog", "wasp"]) > library.fulltext.ideal(chunking.id, ["dog"])
+
+
 def test_vector_search_equals_plain_dot_products(library):
     document = library.documents.add("x" * 3000, title="t", source="s", loader="t")
     chunking = cut(library, document, 10)

@@ -2,7 +2,8 @@
 
 A split's items are dealt into groups of at most ``group`` items, every kind spread evenly. The seeds 0, 1, ... make
 one haystack for each group; after the last group the items are dealt anew. So the seeds ``0 .. groups - 1`` ask every
-item of the split once. The items of a haystack are each other's distractors. The kind ``latent`` follows NoLiMa
+item of the split once. The items of a haystack are each other's distractors; ``lookalikes`` plants more of
+them: the same sentences about other invented names and numbers. The kind ``latent`` follows NoLiMa
 (arXiv 2502.05167): question and needle share no content word.
 """
 
@@ -13,13 +14,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rereader.evals.data import hash_files, parse_options, read_lines
 from rereader.evals.haystack import Haystack, background, plant
 from rereader.evals.items import Expects, Item, Split, benchmark
+from rereader.evals.lookalikes import Lookalikes, invented_words
 from rereader.schema.errors import InputError
 from rereader.tools.tokens import TokenCounter, tiktoken_counter
 
@@ -31,7 +33,16 @@ EXPECTS: dict[str, Expects] = {"list_all": "all", "absent": "decline"}
 
 
 class NeedleOptions(BaseModel):
-    """Options of the suite: haystack size in tokens, most items in one haystack, sentences between needles."""
+    """Options of the suite.
+
+    Args:
+        tokens: Size of a haystack.
+        group: Most items in one haystack.
+        gap: Sentences between two needles.
+        answer_budget: Most words of an answer that count.
+        lookalikes: Lookalikes planted for each item of the kinds named in ``lookalike_kinds``.
+        lookalike_kinds: Kinds whose sentences name who or what they are about, so that a lookalike answers nothing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,6 +50,12 @@ class NeedleOptions(BaseModel):
     group: int = Field(default=20, ge=1)
     gap: int = Field(default=5, ge=1)
     answer_budget: int = Field(default=50, ge=1)
+    lookalikes: int = Field(default=0, ge=0)
+    lookalike_kinds: tuple[Literal["single", "two_hop", "three_hop", "compare"], ...] = (
+        "two_hop",
+        "three_hop",
+        "compare",
+    )
 
 
 @benchmark("needles")
@@ -100,10 +117,23 @@ class Needles:
 
     def _build(self, key: str, group: Sequence[Mapping[str, Any]]) -> Haystack:
         needles = {raw["id"]: tuple(raw["needles"]) for raw in group}
+        needles |= self._lookalikes(key, group)
         planted_tokens = sum(self._counter([needle for many in needles.values() for needle in many]))
         rng = Random(f"needles:{key}")
         text = background(self._sources, self._options.tokens - planted_tokens, self._counter, rng)
         return plant(text, needles, self._options.gap, rng)
+
+    def _lookalikes(self, key: str, group: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+        if not self._options.lookalikes:
+            return {}
+        taken = invented_words([needle for raw in read_lines(self._needles_file) for needle in raw["needles"]])
+        maker = Lookalikes(taken, Random(f"needles:{key}:lookalikes"))
+        return {
+            f"{raw['id']}~{number}": maker.make(raw["needles"])
+            for raw in group
+            if raw["kind"] in self._options.lookalike_kinds
+            for number in range(self._options.lookalikes)
+        }
 
     def _group(self, split: Split, seed: int) -> list[dict[str, Any]]:
         dealt, index = divmod(seed, self.groups(split))
