@@ -21,6 +21,7 @@ def test_every_alias_finds_its_entry(catalogue: Catalogue) -> None:
         "small": "qwen2.5-coder-0.5b",
         "tiny": "smollm2-135m",
         "embed": "minilm",
+        "multilingual": "multilingual-e5-small",
         "sample": "bible",
     }
     assert {alias: catalogue.find(alias).name for alias in aliases} == aliases

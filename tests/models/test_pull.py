@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import importlib.util
 import json
 import os
 import random
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_gguf
 
 from rereader.models import files
 from rereader.models.assemble import extract_folder, join_members
@@ -180,11 +180,7 @@ def test_two_pulls_at_once_fetch_once(verses: CatalogueEntry, tmp_path: Path) ->
 
 
 def test_interrupted_pull_is_resumed_and_converts(publish: Make, index: Path, tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("tiny_gguf", Path(__file__).with_name("tiny_gguf.py"))
-    assert spec and spec.loader
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
-    tiny.write_gguf(tmp_path / "t.gguf", "qwen2", tiny.random_weights("qwen2", np.random.default_rng()))
+    tiny_gguf.write_gguf(tmp_path / "t.gguf", "qwen2", tiny_gguf.random_weights("qwen2", np.random.default_rng()))
     data = (tmp_path / "t.gguf").read_bytes()
     edges = [0, *sorted(random.sample(range(1, len(data)), 2)), len(data)]
     parts = [data[edges[i] : edges[i + 1]] for i in range(3)]

@@ -45,7 +45,7 @@ def run_alone(root: Path, folder: Path, code: str) -> subprocess.CompletedProces
 
 @pytest.mark.parametrize(
     "name",
-    [f"rereader.models{part}" for part in ("", ".base", ".scripted", ".catalogue", ".local")],
+    [f"rereader.models{part}" for part in ("", ".base", ".scripted", ".catalogue", ".local", ".endpoint")],
 )
 def test_imports_alone(root: Path, tmp_path: Path, name: str) -> None:
     done = run_alone(root, tmp_path, IMPORT.format(name=name))

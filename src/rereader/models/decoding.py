@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +13,7 @@ from rereader.models.batching import by_length, is_out_of_memory, out_of_memory
 from rereader.models.engine import Batch, Cancelled, Engine, gather_logprobs
 from rereader.models.rendering import Rendered
 from rereader.models.reply import ReplyText
+from rereader.models.seeds import prompt_seed
 from rereader.schema.errors import Interrupted
 
 
@@ -193,12 +192,6 @@ def sample(logits: torch.Tensor, temperature: float, drawn: torch.Tensor) -> tor
     total = (logits.double() / temperature).softmax(-1).cumsum(-1)
     aims = drawn.to(total.device)[:, None] * total[:, -1:]
     return torch.searchsorted(total, aims, right=True)[:, 0].clamp(max=logits.shape[-1] - 1).cpu()
-
-
-def prompt_seed(seed: int, ids: Sequence[int]) -> int:
-    """A seed that depends on the caller's seed and the prompt, not on its place in a batch."""
-    digest = hashlib.sha256(struct.pack(f"<q{len(ids)}q", seed, *ids)).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def _keep(batch: Batch, places: list[int]) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rereader.models.base import Cancel, Embedder, Float32Array
+from rereader.models.base import Cancel, Embedder, Float32Array, TextKind
 from rereader.models.files import hash_file
 from rereader.models.windows import cut_windows
 from rereader.schema.errors import InputError, Interrupted, MissingExtra, ModelError
@@ -25,6 +25,7 @@ _CUDA_BATCH_TOKENS = 65_536
 _BATCH_TEXTS = 256
 _GROUP_TEXTS = 1024
 _BLOCK_CHARACTERS = 50_000
+_NO_PREFIXES: Mapping[TextKind, str] = {}
 
 
 class SentenceEmbedder(Embedder):
@@ -36,13 +37,25 @@ class SentenceEmbedder(Embedder):
     Args:
         model: A loaded ``SentenceTransformer`` whose first module is a transformer with a fast tokenizer.
         name: Name of the model.
-        fingerprint: Identifies weights, tokenizer, device and library versions.
+        fingerprint: Identifies weights, tokenizer, prefixes, device and library versions.
+        languages: ISO 639-1 codes of the languages it was trained on; ``*`` stands for any.
+        prefixes: What it was trained to see before questions and before passages; :meth:`embed` puts it there.
 
     Raises:
         ModelError: If the model needs prompts, or a tokenizer that this class cannot use.
     """
 
-    def __init__(self, model: Any, *, name: str, fingerprint: str) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        name: str,
+        fingerprint: str,
+        languages: tuple[str, ...] = ("*",),
+        prefixes: Mapping[TextKind, str] = _NO_PREFIXES,
+    ) -> None:
+        self.languages = languages
+        self._prefixes = dict(prefixes)
         self.name = name
         self.fingerprint = fingerprint
         self._model = model.eval()
@@ -52,6 +65,8 @@ class SentenceEmbedder(Embedder):
         self._batch_tokens = _CUDA_BATCH_TOKENS if model.device.type == "cuda" else _CPU_BATCH_TOKENS
         self._lock = threading.Lock()
         self.window = int(model.max_seq_length)
+        lengths = [len(self._tokenizer.encode(prefix, add_special_tokens=False)) for prefix in prefixes.values()]
+        self._prefix_tokens = max(lengths, default=0) + (1 if lengths else 0)
         self.dimension = self._forward([self._tokenizer.encode("a").ids]).shape[1]
 
     @classmethod
@@ -63,6 +78,8 @@ class SentenceEmbedder(Embedder):
         device: str = "auto",
         threads: int | None = None,
         weights_sha256: str = "",
+        languages: tuple[str, ...] = ("*",),
+        prefixes: Mapping[TextKind, str] = _NO_PREFIXES,
     ) -> Self:
         """Load a model folder; nothing is fetched from anywhere.
 
@@ -72,6 +89,8 @@ class SentenceEmbedder(Embedder):
             device: A torch device, or ``auto`` for CUDA where there is one.
             threads: Threads of torch (of the whole process); ``None`` leaves them alone.
             weights_sha256: Identifies the folder's contents; computed when empty.
+            languages: ISO 639-1 codes of the languages it was trained on; ``*`` stands for any.
+            prefixes: What it was trained to see before questions and before passages.
 
         Raises:
             MissingExtra: If torch or sentence-transformers are not installed.
@@ -94,7 +113,10 @@ class SentenceEmbedder(Embedder):
             raise ModelError(msg, "Pull it again, or name another sentence-transformers folder.") from error
         versions = [torch.__version__, sentence_transformers.__version__]
         identity = [name, weights_sha256 or _hash_folder(path), device, *versions]
-        return cls(model, name=name, fingerprint=hashlib.sha256("\n".join(identity).encode()).hexdigest())
+        if prefixes:
+            identity += [f"{kind}={prefix}" for kind, prefix in sorted(prefixes.items())]
+        digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()
+        return cls(model, name=name, fingerprint=digest, languages=languages, prefixes=prefixes)
 
     def windows(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Cut each text into pieces that fit the window, at sentence or word borders; see :class:`Embedder`.
@@ -103,7 +125,7 @@ class SentenceEmbedder(Embedder):
         """
         return [self._cut(text) for text in texts]
 
-    def embed(self, texts: Sequence[str], cancel: Cancel | None = None) -> Float32Array:
+    def embed(self, texts: Sequence[str], cancel: Cancel | None = None, kind: TextKind = "passage") -> Float32Array:
         """Unit vectors, float32 [n, dimension].
 
         Raises:
@@ -111,8 +133,10 @@ class SentenceEmbedder(Embedder):
             Interrupted: If ``cancel`` is set; it is looked at before each batch.
         """
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        prefix = self._prefixes.get(kind, "")
         for start in range(0, len(texts), _GROUP_TEXTS):
-            encodings = self._tokenizer.encode_batch(list(texts[start : start + _GROUP_TEXTS]))
+            group = [prefix + text for text in texts[start : start + _GROUP_TEXTS]]
+            encodings = self._tokenizer.encode_batch(group)
             ids = [encoding.ids for encoding in encodings]
             self._check_lengths(ids)
             for rows in _batches([len(row) for row in ids], self._batch_tokens):
@@ -132,7 +156,7 @@ class SentenceEmbedder(Embedder):
             yield start, block, self._tokenizer.encode(block, add_special_tokens=False)
 
     def _cut(self, text: str) -> list[tuple[int, int]]:
-        limit = self.window - self._special
+        limit = self.window - self._special - self._prefix_tokens
         pieces: list[tuple[int, int]] = []
         for start, block, encoding in self._blocks(text):
             cut = cut_windows(block, encoding.offsets, limit)

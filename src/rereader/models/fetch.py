@@ -48,7 +48,9 @@ def fetch_wheel(package: Package, cache: Path, cancel: Cancel | None = None) -> 
 def _download(package: Package, incoming: Path, cancel: Cancel | None) -> Path:
     lock = incoming / "requirements.txt"
     lock.write_text(package.requirement + "\n", encoding="ascii")
-    code, output = run_module("pip", ["download", *_FLAGS, "-r", str(lock), "-d", str(incoming)], cancel=cancel)
+    platform = [f"--platform={package.platform}"] if package.platform else []
+    flags = [*_FLAGS, *platform, "-r", str(lock), "-d", str(incoming)]
+    code, output = run_module("pip", ["download", *flags], cancel=cancel)
     if code != 0:
         raise _explain(package, output, incoming.parent)
     wheels = sorted(incoming.glob("*.whl"))

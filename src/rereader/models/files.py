@@ -65,6 +65,17 @@ def check_space(folder: Path, needed: int) -> None:
         raise no_space(folder, needed)
 
 
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """Give large files a second name where the file system can; copy the rest, which may be written again."""
+    if Path(source).stat().st_size > BLOCK:
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copy2(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
 def sync_tree(folder: Path) -> None:
     """Force every file and folder below ``folder`` to the disk and make the files readable for all."""
     for path in [*folder.rglob("*"), folder]:

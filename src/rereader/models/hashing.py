@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rereader.models.base import Cancel, Embedder, Float32Array
+from rereader.models.base import Cancel, Embedder, Float32Array, TextKind
 from rereader.models.windows import cut_windows
 from rereader.schema.errors import InputError, Interrupted
 
@@ -46,7 +46,7 @@ class HashingEmbedder(Embedder):
         """Cut each text into pieces of at most ``window`` words; see :class:`Embedder`."""
         return [cut_windows(text, [found.span() for found in _WORD.finditer(text)], self.window) for text in texts]
 
-    def embed(self, texts: Sequence[str], cancel: Cancel | None = None) -> Float32Array:
+    def embed(self, texts: Sequence[str], cancel: Cancel | None = None, kind: TextKind = "passage") -> Float32Array:
         """Unit vectors, float32 [n, dimension].
 
         Raises:

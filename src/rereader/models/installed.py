@@ -16,6 +16,7 @@ from rereader.models.catalogue import Catalogue, is_path, load_catalogue
 from rereader.models.child import run_module
 from rereader.models.files import check_cancel, disk_errors, hash_file, replace_folder, scratch_folder
 from rereader.models.manifest import Manifest, is_whole, read_manifest, write_manifest
+from rereader.models.runtimes import split_mark
 from rereader.schema.errors import InputError, MissingExtra, ModelError
 
 _LOCK_SECONDS = 0.5
@@ -47,22 +48,31 @@ def installed(models_dir: Path) -> list[InstalledModel]:
     return found
 
 
-def locate(name: str, models_dir: Path, *, catalogue: Catalogue | None = None, cancel: Cancel | None = None) -> Path:
+def locate(
+    name: str,
+    models_dir: Path,
+    *,
+    catalogue: Catalogue | None = None,
+    weights: bool = True,
+    cancel: Cancel | None = None,
+) -> Path:
     """The folder of a model.
 
     Args:
         name: A catalogue name or alias, the path of a Hugging Face model folder, or the path of a GGUF file, which is
-            converted once into ``models_dir``.
+            converted once into ``models_dir``; a runtime's mark after it is ignored.
         models_dir: Where pulled models lie.
         catalogue: The known names; by default those that come with the package.
+        weights: Whether the weights are needed; without them, only a GGUF file's tokenizer and config are converted.
         cancel: Stops a conversion.
 
     Raises:
         InputError: If the name is unknown, was not pulled, or the path is not a model.
         ModelError: If the pulled folder is incomplete or a GGUF file cannot be converted.
     """
+    name, _ = split_mark(name)
     if is_path(name):
-        return _own(Path(name).expanduser(), models_dir, cancel)
+        return _own(Path(name).expanduser(), models_dir, weights, cancel)
     entry = (catalogue or load_catalogue()).find(name)
     folder = models_dir / entry.name
     pull = f"rereader models pull {entry.name}"
@@ -74,22 +84,28 @@ def locate(name: str, models_dir: Path, *, catalogue: Catalogue | None = None, c
     return folder
 
 
-def _own(path: Path, models_dir: Path, cancel: Cancel | None) -> Path:
+def own_gguf(name: str) -> Path | None:
+    """The user's own GGUF file that a name means, if it means one."""
+    path = Path(split_mark(name)[0]).expanduser()
+    return path.resolve() if path.suffix.lower() == ".gguf" and path.is_file() else None
+
+
+def _own(path: Path, models_dir: Path, weights: bool, cancel: Cancel | None) -> Path:
     if path.is_dir():
         if (path / "config.json").is_file() or (path / "modules.json").is_file():
             return path
         msg = f"The folder {path} holds no model (no config.json)."
         raise InputError(msg, "Name a Hugging Face model folder.")
     if path.is_file() and path.suffix.lower() == ".gguf":
-        return _converted(path.resolve(), models_dir, cancel)
+        return _converted(path.resolve(), models_dir, weights, cancel)
     raise InputError(f"There is no model at {path}.", "Name a model folder or a .gguf file.")
 
 
-def _converted(source: Path, models_dir: Path, cancel: Cancel | None) -> Path:
+def _converted(source: Path, models_dir: Path, weights: bool, cancel: Cancel | None) -> Path:
     """Convert a GGUF file of the user's own; one that was changed since is converted anew."""
     state = source.stat()
     key = hashlib.sha256(f"{source} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:12]
-    name = f"{source.stem}-{key}"
+    name = f"{source.stem}-{key}" + ("" if weights else "-tokenizer")
     target = models_dir / ".converted" / name
     with disk_errors(models_dir):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,13 +113,13 @@ def _converted(source: Path, models_dir: Path, cancel: Cancel | None) -> Path:
             manifest = read_manifest(target)
             if manifest is None or not is_whole(target, manifest):
                 with scratch_folder(target.parent, name) as scratch:
-                    convert(source, scratch / name, cancel)
+                    convert(source, scratch / name, cancel, weights=weights)
                     write_manifest(scratch / name, name=name, kind="generate", source=hash_file(source, cancel))
                     replace_folder(scratch / name, target)
     return target
 
 
-def convert(source: Path, target: Path, cancel: Cancel | None = None) -> None:
+def convert(source: Path, target: Path, cancel: Cancel | None = None, *, weights: bool = True) -> None:
     """Convert a GGUF file into the new folder ``target`` in a process of its own.
 
     Raises:
@@ -112,7 +128,8 @@ def convert(source: Path, target: Path, cancel: Cancel | None = None) -> None:
         Interrupted: If ``cancel`` is set.
     """
     target.mkdir()
-    code, output = run_module("rereader.models.convert", [str(source), str(target)], environment=_QUIET, cancel=cancel)
+    arguments = [str(source), str(target), *([] if weights else ["--no-weights"])]
+    code, output = run_module("rereader.models.convert", arguments, environment=_QUIET, cancel=cancel)
     if code == 0:
         return
     last = (output.strip().splitlines() or [""])[-1]

@@ -14,6 +14,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
+from rereader.models.casting import load_cast
 from rereader.models.identity import hash_files
 from rereader.models.measure import Settings, load_settings, measure, store_settings
 from rereader.schema.errors import InputError, ModelError, RereaderError
@@ -67,9 +68,9 @@ def _load_parts(path: Path, device: str, dtype: str, cache: Path | None, weights
     config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     settings = _settings(config, device, dtype, sha256, cache, weights)
-    model = _load(path, settings.prefill_dtype, device)
+    model = _load(path, config, settings.prefill_dtype, device, weights)
     same = settings.decode_dtype == settings.prefill_dtype
-    decode_model = model if same else _load(path, settings.decode_dtype, device)
+    decode_model = model if same else _load(path, config, settings.decode_dtype, device, weights)
     return Parts(model, decode_model, tokenizer, settings, sha256)
 
 
@@ -108,16 +109,24 @@ def _weight_files(path: Path) -> list[Path]:
     return found
 
 
-def _load(path: Path, dtype: str, device: str) -> Any:
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        path,
-        dtype=getattr(torch, dtype),
-        attn_implementation="sdpa",
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-    )
+def _load(path: Path, config: Any, dtype: str, device: str, weights: Sequence[Path]) -> Any:
+    wanted = getattr(torch, dtype)
+    options: dict[str, Any] = {
+        "attn_implementation": "sdpa",
+        "local_files_only": True,
+        "trust_remote_code": False,
+        "use_safetensors": True,
+    }
+    if wanted == _stored_dtype(config):
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, **options)
+    else:
+        model = load_cast(path, config, wanted, weights, **options)
     return model.to(device).eval()
+
+
+def _stored_dtype(config: Any) -> torch.dtype:
+    stored: torch.dtype = getattr(config, "dtype", None) or torch.float32
+    return stored
 
 
 def _settings(
@@ -142,8 +151,7 @@ def _affordable(config: Any, device: str, dtype: str, weights: Sequence[Path]) -
         return (dtype,), False
     if device.startswith("cuda"):
         return (("bfloat16",) if torch.cuda.is_bf16_supported() else ("float16",)), False
-    stored = getattr(config, "dtype", None) or torch.float32
-    parameters = sum(file.stat().st_size for file in weights) // stored.itemsize
+    parameters = sum(file.stat().st_size for file in weights) // _stored_dtype(config).itemsize
     room = _available_bytes() * _SAFE_SHARE
     dtypes = ("bfloat16", "float32") if parameters * 4 <= room else ("bfloat16",)
     return dtypes, parameters * 6 <= room

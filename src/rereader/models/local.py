@@ -95,7 +95,7 @@ class LocalModel(LanguageModel):
         self._eos = _eos_ids(model, tokenizer) | self._renderer.end_of_turn_ids()
         models = (model, decode_model if decode_model is not None else model)
         self.fingerprint = fingerprint(models, tokenizer, fingerprint_of_weights)
-        block = _CUDA_BLOCK_TOKENS if model.device.type == "cuda" else _CPU_BLOCK_TOKENS
+        block = block_tokens(model.device.type)
         self._engine = Engine(*models, prefixes=PrefixStore(prefix_entries, prefix_bytes), block_tokens=block)
         self._worker = Worker(name, partial(_use_threads, threads))
         weakref.finalize(self, self._worker.close, 0.0)
@@ -220,7 +220,7 @@ class LocalModel(LanguageModel):
         Each prompt is read once. Options of one token are read off the logits after it, longer ones are scored whole
         on its keys and values (without the end of the turn).
         """
-        from rereader.models.scoring import log_normalise
+        from rereader.models.normalise import log_normalise
 
         ids = [tuple(self._renderer.encode(option)) for option in options]
         if not ids or not all(ids):
@@ -335,6 +335,11 @@ class LocalModel(LanguageModel):
                 raise ModelError(msg, "Try a smaller batch, float32, or another model.") from error
 
         return guarded
+
+
+def block_tokens(device: str) -> int:
+    """Most tokens in one forward pass on a kind of device (``cuda`` or ``cpu``)."""
+    return _CUDA_BLOCK_TOKENS if device == "cuda" else _CPU_BLOCK_TOKENS
 
 
 def _flag(*events: threading.Event | None) -> Cancelled:

@@ -37,8 +37,12 @@ class Manifest(Frozen):
 
     @property
     def digest(self) -> str:
-        """One sha256 over the names and checksums of all files: identifies weights, config and tokenizer."""
-        lines = [f"{name} {record.sha256}" for name, record in sorted(self.files.items())]
+        """One sha256 over names and checksums of the files: identifies weights, config and tokenizer.
+
+        A GGUF file counts as the source of the weights beside it, not as a part of them.
+        """
+        files = sorted(self.files.items())
+        lines = [f"{name} {record.sha256}" for name, record in files if not name.endswith(".gguf")]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

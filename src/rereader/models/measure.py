@@ -10,7 +10,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,29 +101,35 @@ def decide(rates: Rates, *, two_copies: bool) -> Settings:
 def load_settings(path: Path, key: str) -> Settings | None:
     """Settings measured before under ``key``, or ``None``; an unreadable file counts as empty."""
     try:
-        return Settings(**_entries(path)[key])
+        return Settings(**entries(path)[key])
     except (KeyError, TypeError):
         return None
 
 
 def store_settings(path: Path, key: str, settings: Settings) -> None:
-    """Keep settings under ``key`` in a JSON file, replaced in one step.
+    """Keep settings under ``key``; see :func:`store_entry`."""
+    store_entry(path, key, asdict(settings))
+
+
+def store_entry(path: Path, key: str, value: Mapping[str, Any]) -> None:
+    """Keep what was measured under ``key`` in a JSON file, replaced in one step.
 
     Raises:
         StoreError: If the file cannot be written.
     """
-    entries = {**_entries(path), key: asdict(settings)}
+    kept = {**entries(path), key: dict(value)}
     part = path.with_name(f"{path.name}.{time.monotonic_ns()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(entries, indent=1), encoding="utf-8")
+        part.write_text(json.dumps(kept, indent=1), encoding="utf-8")
         part.replace(path)
     except OSError as error:
         msg = f"Cannot write the measured model settings to {path}: {error.strerror}."
         raise StoreError(msg, "Choose a folder that can be written to.") from error
 
 
-def _entries(path: Path) -> dict[str, Any]:
+def entries(path: Path) -> dict[str, Any]:
+    """Everything measured by key; an unreadable file counts as empty."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

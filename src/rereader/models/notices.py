@@ -24,6 +24,7 @@ def notice(entry: CatalogueEntry) -> str:
     changes = {
         "gguf": "The file was joined from its parts and its weights converted to bfloat16 safetensors.",
         "folder": "The files are unchanged.",
+        "packed": "Its 4-bit weights were written as float16 safetensors; the tokenizer was rebuilt from its pieces.",
         "verses": "The text was laid out as plain text; marginal notes were left out.",
     }[entry.form]
     packages = "\n".join(f"  {package.requirement}" for package in entry.packages)

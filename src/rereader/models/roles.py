@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self, cast
 
-from rereader.models.base import Capabilities, Embedder, LanguageModel
+from rereader.models.base import Capabilities, Embedder, LanguageModel, TextKind
 from rereader.models.catalogue import CatalogueEntry, load_catalogue
+from rereader.models.gguf_parts import find_gguf
 from rereader.models.hashing import HashingEmbedder
-from rereader.models.installed import installed, locate
+from rereader.models.installed import installed, locate, own_gguf
 from rereader.models.manifest import read_manifest
+from rereader.models.providers import check_endpoint, find_endpoint
+from rereader.models.runtimes import Runtime, choose_runtime, marked
+from rereader.schema.endpoint import EndpointSettings
 from rereader.schema.errors import InputError
 
 EXTRACTIVE = "extractive"
@@ -30,7 +36,7 @@ Loader = Callable[[], LanguageModel | Embedder | None]
 
 @dataclass(frozen=True)
 class RoleNames:
-    """The model of each role: a catalogue name, a path, or a special name.
+    """The model of each role: a catalogue name, a path, an endpoint, or a special name.
 
     Special names do without a model: ``extractive`` for the reader (answers are made of quotes), ``none`` for gister
     and scorer, ``hashing`` for the embedder.
@@ -71,6 +77,8 @@ class Models:
         self._names["embedder"] = vectors.name
         self._loaders: dict[str, Loader] = {}
         self._loaded: dict[str, LanguageModel | Embedder | None] = {**given, "embedder": vectors}
+        self.loads: list[tuple[str, float, float]] = []
+        """Models loaded so far: name, when it began (``time.monotonic``), seconds; a shared one takes none again."""
         self._lock = threading.RLock()
         self._device = "cuda" if any(model and model.device.startswith("cuda") for model in given.values()) else "cpu"
 
@@ -112,7 +120,9 @@ class Models:
 
     @property
     def on_cuda(self) -> bool:
-        """Whether language models run on a CUDA device; loads none of them."""
+        """Whether language models run on a CUDA device; loads none of them, and no torch if there are none."""
+        if all(self._names[role] == without for role, without in _WITHOUT.items()):
+            return False
         if self._device != "auto":
             return self._device.startswith("cuda")
         try:
@@ -120,6 +130,15 @@ class Models:
         except ImportError:
             return False
         return torch.cuda.is_available()
+
+    @property
+    def uses_cuda(self) -> bool:
+        """Like :attr:`on_cuda`, but an ``auto`` device counts as a CPU until torch was imported by someone."""
+        return self.on_cuda if self._device != "auto" or "torch" in sys.modules else False
+
+    def is_loaded(self, role: str) -> bool:
+        """Whether the model of a role is in memory."""
+        return role in self._loaded
 
     def describe(self) -> dict[str, str]:
         """Role -> name of its model; loads nothing."""
@@ -137,42 +156,76 @@ class Models:
     def _get(self, role: str) -> LanguageModel | Embedder | None:
         with self._lock:
             if role not in self._loaded:
+                started = time.monotonic()
                 model = self._loaders[role]()
+                if isinstance(model, LanguageModel | Embedder):
+                    self.loads.append((model.name, started, time.monotonic() - started))
                 if isinstance(model, LanguageModel):
                     _check_capabilities(role, model.name, model.capabilities)
                 self._loaded[role] = model
             return self._loaded[role]
 
 
-def bind(names: RoleNames, models_dir: Path, *, device: str = "auto", threads: int | None = None) -> Models:
+def bind(
+    names: RoleNames,
+    models_dir: Path,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    endpoints: Mapping[str, EndpointSettings] | None = None,
+    runtime: Runtime = "auto",
+) -> Models:
     """Find every role's model now and load each at its first use; roles that name one model share it.
 
     Args:
         names: The model of each role.
         models_dir: Where pulled models lie.
         device: A torch device, or ``auto``.
-        threads: Threads of torch; ``None`` leaves them alone.
+        threads: Threads of torch and llama.cpp; ``None`` leaves the choice to them.
+        endpoints: Model servers by name; ``PROVIDER:MODEL[@URL[#KEY_VARIABLE]]`` needs no entry.
+        runtime: What runs reader and gister; ``auto`` is llama.cpp on a CPU where it is installed and there is a GGUF
+            file, and the models' names say so. A mark in a name goes before.
 
     Raises:
-        InputError: If a model is unknown, not pulled, or of the wrong kind for its role.
+        InputError: If a model is unknown, not pulled, of the wrong kind for its role, or not for ``runtime``.
         ModelError: If a pulled folder is incomplete or a GGUF file cannot be converted.
     """
     shared: dict[str, Loader] = {}
     loaders: dict[str, Loader] = {}
+    shown = asdict(names)
     for role, name in asdict(names).items():
         if name == _WITHOUT.get(role):
             loaders[role] = _nothing
         elif role == "embedder" and name == HASHING:
             loaders[role] = HashingEmbedder
+        elif (served := find_endpoint(name, endpoints or {})) is not None:
+            _check_endpoint(role, name, served)
+            loaders[role] = shared.setdefault(f"endpoint {name}", _Once(partial(_endpoint, served, name, models_dir)))
         else:
-            folder = locate(name, models_dir)
-            _check_kind(role, name, folder)
-            given = (folder, _display_name(name, folder), device, threads)
-            load: Callable[[], LanguageModel | Embedder] = partial(_embedder, *given)
-            if role != "embedder":
-                load = partial(_language_model, *given, _settings_cache(models_dir))
-            loaders[role] = shared.setdefault(str(folder.resolve()), _Once(load))
-    return Models.lazy(asdict(names), loaders, device)
+            key, shown[role], load = _local(role, name, models_dir, device, threads, runtime)
+            loaders[role] = shared.setdefault(key, _Once(load))
+    return Models.lazy(shown, loaders, device)
+
+
+def _local(
+    role: str, name: str, models_dir: Path, device: str, threads: int | None, runtime: Runtime
+) -> tuple[str, str, Callable[[], LanguageModel | Embedder]]:
+    """What roles share a model by, the name to show, and a function that loads it."""
+    own = own_gguf(name)
+    folder = locate(name, models_dir, weights=False)
+    chosen = choose_runtime(role, name, own or find_gguf(folder), runtime, device)
+    if chosen == "llamacpp":
+        _check_kind(role, name, folder)
+        plain = own.name if own else _display_name(name, folder)
+        return f"llama.cpp {own or folder}", marked(name, chosen), partial(_llamacpp, folder, plain, own, threads)
+    if own is not None:
+        folder = locate(name, models_dir)
+    _check_kind(role, name, folder)
+    given = (folder, _display_name(name, folder), device, threads)
+    load: Callable[[], LanguageModel | Embedder] = partial(_embedder, *given)
+    if role != "embedder":
+        load = partial(_language_model, *given, _settings_cache(models_dir))
+    return str(folder.resolve()), marked(name, chosen), load
 
 
 def default_names(models_dir: Path) -> tuple[RoleNames, list[str]]:
@@ -223,7 +276,19 @@ def _nothing() -> None:
 def _embedder(folder: Path, name: str, device: str, threads: int | None) -> Embedder:
     from rereader.models.embedder import SentenceEmbedder
 
-    return SentenceEmbedder.load(folder, name=name, device=device, threads=threads, weights_sha256=_digest(folder))
+    entry = next((entry for entry in _fitting("embed") if entry.name == name), None)
+    prefixes: dict[TextKind, str] = {}
+    if entry is not None:
+        prefixes = {"query": entry.query_prefix, "passage": entry.passage_prefix}
+    return SentenceEmbedder.load(
+        folder,
+        name=name,
+        device=device,
+        threads=threads,
+        weights_sha256=_digest(folder),
+        languages=entry.languages if entry else ("*",),
+        prefixes={kind: prefix for kind, prefix in prefixes.items() if prefix},
+    )
 
 
 def _language_model(
@@ -239,6 +304,28 @@ def _language_model(
         settings_cache=settings_cache,
         weights_sha256=_digest(folder),
     )
+
+
+def _llamacpp(folder: Path, name: str, file: Path | None, threads: int | None) -> LanguageModel:
+    from rereader.models.llamacpp import LlamaCppModel
+
+    return LlamaCppModel.load(folder, name=marked(name, "llamacpp"), file=file, threads=threads)
+
+
+def _endpoint(settings: EndpointSettings, name: str, models_dir: Path) -> LanguageModel:
+    from rereader.models.endpoint import ChatEndpoint
+    from rereader.models.tokens import folder_counter
+
+    counter = folder_counter(locate(settings.tokenizer, models_dir)) if settings.tokenizer else None
+    return ChatEndpoint.connect(settings, name=name.partition("@")[0], counter=counter)
+
+
+def _check_endpoint(role: str, name: str, settings: EndpointSettings) -> None:
+    if role == "embedder":
+        msg = f"The endpoint {name} cannot be the embedder: it writes text."
+        raise InputError(msg, "Choose a local model with --role embedder=NAME.")
+    check_endpoint(settings, name)
+    _check_capabilities(role, name, Capabilities(choose=settings.choose is not False, likelihood=False))
 
 
 def _settings_cache(models_dir: Path) -> Path | None:

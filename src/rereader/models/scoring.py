@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from rereader.models.base import Float32Array
 from rereader.models.batching import plan_batches, restore, run_halving
 from rereader.models.decoding import Slots
 from rereader.models.engine import Batch, Cancelled, Engine
@@ -60,11 +57,3 @@ def _score_pairs(
         table = engine.score(batch, rows, continuations, cancelled)
         scores += table.double().sum(-1).tolist()
     return scores
-
-
-def log_normalise(scores: Float32Array, null: Float32Array | None) -> Float32Array:
-    """Subtract the null prompt's scores [k] from each row of ``scores`` [n, k], then log-normalise the rows."""
-    shifted = scores.astype(np.float64) - (0.0 if null is None else null.astype(np.float64))
-    top = shifted.max(axis=1, keepdims=True)
-    normal: Float32Array = (shifted - top - np.log(np.exp(shifted - top).sum(axis=1, keepdims=True))).astype(np.float32)
-    return normal

@@ -23,6 +23,7 @@ def ask(
     models: RoleNames | None = None,
     settings: Mapping[str, Any] | None = None,
     budget: Budget | None = None,
+    password: str | None = None,
     listen: Listen = ignore,
 ) -> Answer:
     """Answer a question about files (or, without any, about every document of the workspace).
@@ -37,7 +38,7 @@ def ask(
     chosen = graph or load_config().graph
     with open_session(workspace, names=models) as session:
         check(session, question, chosen, settings)
-        identities = documents_to_ask(session, sources, listen=listen)
+        identities = documents_to_ask(session, sources, password=password, listen=listen)
         return session.ask(question, identities, graph=chosen, settings=settings, budget=budget, listen=listen)
 
 

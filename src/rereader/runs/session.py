@@ -18,16 +18,18 @@ from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import RunContext
 from rereader.agents.gister import ensure_gists
 from rereader.agents.indexer import RAW, ensure_index
-from rereader.config import load_config
+from rereader.config import Config, load_config
 from rereader.graphs.registry import get_graph
 from rereader.memory.database import translated
 from rereader.memory.library import Library
 from rereader.memory.runs import Run
 from rereader.models.base import Cancel
 from rereader.models.installed import locate
+from rereader.models.providers import find_endpoint
 from rereader.models.roles import EXTRACTIVE, Models, RoleNames, bind, default_names
 from rereader.runs.choosing import choose_names
 from rereader.runs.counting import counter_of
+from rereader.runs.estimating import Estimate, Outlook, foretell
 from rereader.schema import Answer, Budget, Document, Event, InputError, Interrupted, Usage
 from rereader.schema.usage import total
 from rereader.tools.tokens import TokenCounter
@@ -49,13 +51,56 @@ class Session:
         models: The models by role.
         counter: What chunk sizes are measured in.
         warnings: Said with every answer (a smaller model that stands in, say).
+        models_dir: The folder of pulled models, where their speeds are kept; estimates guess without it.
     """
 
-    def __init__(self, library: Library, models: Models, counter: TokenCounter, warnings: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        library: Library,
+        models: Models,
+        counter: TokenCounter,
+        warnings: Sequence[str] = (),
+        models_dir: Path | None = None,
+    ) -> None:
         self.library = library
         self.models = models
         self.counter = counter
         self.warnings = tuple(warnings)
+        self.models_dir = models_dir
+        self._charged = len(models.loads)
+
+    def estimate(
+        self,
+        question: str,
+        documents: Sequence[tuple[str, int]],
+        *,
+        graph: str = DEFAULT_GRAPH,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Estimate:
+        """What asking would cost; loads no model and stores nothing.
+
+        Args:
+            question: The question.
+            documents: Ids and lengths in characters of the documents, which need not be stored.
+            graph: The reading graph.
+            settings: Its settings.
+
+        Raises:
+            InputError: If the graph or a setting cannot be used.
+        """
+        values = get_graph(graph).settings(settings or {})
+        return foretell(self._outlook(), question, documents, graph, values, self.counter)
+
+    def _outlook(self) -> Outlook:
+        fresh = {name for name, _, _ in self.models.loads[self._charged :]}
+        names = self.models.describe()
+        # What was loaded to check the question is part of the run that it was loaded for.
+        return Outlook(
+            self.library,
+            self.models,
+            self.models_dir,
+            lambda role: self.models.is_loaded(role) and names[role] not in fresh,
+        )
 
     def add_text(
         self,
@@ -187,7 +232,18 @@ class Session:
             context.resume_hint = f"Go on with: rereader runs resume {run.id}"
             for text in self.warnings:
                 context.warn(text)
-            graph.invoke(state, config, context=context, durability="sync")
+            if not finished:
+                context.estimate = self._foretold(run, documents)
+            try:
+                graph.invoke(state, config, context=context, durability="sync")
+            finally:
+                self._charged = len(self.models.loads)
+
+    def _foretold(self, run: Run, documents: Sequence[Document]) -> dict[str, Any]:
+        lengths = [(document.id, document.length) for document in documents]
+        expected = self.estimate(run.question, lengths, graph=run.graph, settings=run.settings)
+        before = sum(seconds for _, _, seconds in self.models.loads[self._charged :])
+        return {**expected.as_json(), "loaded_before": round(before, 3)}
 
     def _context(
         self,
@@ -236,27 +292,37 @@ def open_session(
     models_dir: Path | None = None,
     device: str | None = None,
     threads: int | None = None,
+    runtime: str | None = None,
     warnings: Sequence[str] = (),
 ) -> Iterator[Session]:
     """Open a workspace with models by name; what is not named comes from the configuration.
 
     Models are loaded when a role is first used. ``warnings`` are said with every answer.
     """
-    config = load_config(workspace=workspace, models_dir=models_dir, device=device, threads=threads)
+    config = load_config(workspace=workspace, models_dir=models_dir, device=device, threads=threads, runtime=runtime)
     if names is None:
         names, warnings = choose_names(config)
-    models = bind(names, config.models_dir, device=config.device, threads=config.threads)
-    counter = counter_of(_tokenizer_folder(names, config.models_dir))
-    session = Session(Library(config.workspace), models, counter, warnings)
+    models = bind(
+        names,
+        config.models_dir,
+        device=config.device,
+        threads=config.threads,
+        endpoints=config.endpoints,
+        runtime=config.runtime,
+    )
+    counter = counter_of(_tokenizer_folder(names, config))
+    session = Session(Library(config.workspace), models, counter, warnings, config.models_dir)
     try:
         yield session
     finally:
         session.close()
 
 
-def _tokenizer_folder(names: RoleNames, models_dir: Path) -> Path | None:
-    """The reader's folder; without a reader that of the best one pulled, so that documents are cut the same way."""
-    name = names.reader
+def _tokenizer_folder(names: RoleNames, config: Config) -> Path | None:
+    """The reader's folder; where it has none, that of the best one pulled, so that documents are cut the same way."""
+    name, served = names.reader, find_endpoint(names.reader, config.endpoints)
+    if served is not None:
+        name = served.tokenizer or EXTRACTIVE
     if name == EXTRACTIVE:
-        name = default_names(models_dir)[0].reader
-    return None if name == EXTRACTIVE else locate(name, models_dir)
+        name = default_names(config.models_dir)[0].reader
+    return None if name == EXTRACTIVE else locate(name, config.models_dir, weights=False)

@@ -70,6 +70,12 @@ class BudgetMeter:
             self.tokens += tokens
             self.calls += calls
 
+    def charge(self, *, tokens: int, calls: int) -> None:
+        """Count what was spent before, whatever the limits are."""
+        with self._lock:
+            self.tokens += tokens
+            self.calls += calls
+
     def refund(self, *, tokens: int) -> None:
         """Give back reserved tokens that were not used."""
         with self._lock:

@@ -21,8 +21,9 @@ _COUNTS = (
 class Usage(BaseModel):
     """Cost of a run, a step or a batch.
 
-    Token counts are logical: a reply served from the call cache counts as if it had been computed, and is counted
-    again in ``cached_calls`` and ``cached_tokens``. ``serial_depth`` is the longest chain of dependent model calls.
+    Prompt and completion tokens are logical: a reply served from the call cache counts as if it had been computed, and
+    is counted again in ``cached_calls`` and ``cached_tokens``. ``embedded_tokens`` are those that the embedder really
+    read. ``serial_depth`` is the longest chain of dependent model calls.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,6 +44,11 @@ class Usage(BaseModel):
     def total_tokens(self) -> int:
         """Tokens read and written."""
         return self.prompt_tokens + self.completion_tokens
+
+    def add(self, other: Usage) -> None:
+        """Count what was used elsewhere too."""
+        for name, value in _combine(self, other, 1):
+            setattr(self, name, value)
 
     def add_seconds(self, stage: str, seconds: float) -> None:
         """Charge wall-clock seconds to a stage."""
