@@ -24,6 +24,7 @@ from rereader.tools.words import content_words
 
 _LEAD = re.compile(r"^\s*(?:answer\s*:|[-*]\s+)\s*", re.IGNORECASE)
 _WORDS_EXTRACTED = 40
+_BEST_EXTRACTED = 3
 _SHORTEST_STEM = 3
 _MOST_CITED = 3
 _GAIN = 0.2
@@ -121,10 +122,14 @@ def carriers(text: str, evidence: Sequence[Record]) -> tuple[int, ...]:
 
 
 def extract(question: str, ranked: Sequence[Record], evidence: Sequence[Record]) -> Draft:
-    """An answer without a model: the sentence of the best quote that carries most of the question's words."""
-    best = ranked[0]
-    sentences = [best.content[start:end] for start, end in sentence_spans(best.content)]
-    sentence = max(sentences, key=lambda text: supports(question, text))
+    """An answer without a model: of the best quotes' sentences the one that carries most of the question's words."""
+    sentences = [
+        (record, record.content[start:end].strip())
+        for record in ranked[:_BEST_EXTRACTED]
+        for start, end in sentence_spans(record.content)
+    ]
+    told = [(record, text) for record, text in sentences if not text.startswith("#")] or sentences
+    best, sentence = max(told, key=lambda found: supports(question, found[1]))
     return Draft(" ".join(sentence.split()[:_WORDS_EXTRACTED]), (evidence.index(best),))
 
 
