@@ -193,7 +193,10 @@ def test_the_real_needles_give_at_least_a_hundred_test_items() -> None:
         )
 
 
-HOPS = ("Kormel Kelhesfala is the only ferryman in the town of Ulpelhala.", "Every spring Kormel Kelhesfala lodges here.")
+HOPS = (
+    "Kormel Kelhesfala is the only ferryman in the town of Ulpelhala.",
+    "Every spring Kormel Kelhesfala lodges here.",
+)
 
 
 def test_lookalikes_differ_by_names_and_numbers_only() -> None:
