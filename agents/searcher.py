@@ -1,8 +1,8 @@
 """Searching a run's documents: BM25 over passages and cosine over vectors, added up.
 
-BM25 is put on the cosine's scale as a share of what a passage with every word of the query would get. So a chance hit
-of one common word weighs little beside the cosine, and a passage with all of a question's rare words weighs much. On
-development data this finds more than a sum of z-scores (docs/measurements.md).
+BM25 is put on the cosine's scale as a share of what a passage with every word of the query would get, squared. So a
+chance hit of a common word or two weighs little beside the cosine, and a passage with all of a question's rare words
+weighs much. On development data this finds more than a sum of z-scores (docs/measurements.md).
 """
 
 from __future__ import annotations
@@ -105,13 +105,13 @@ def queries_of(
 def lexical_passages(
     context: RunContext, targets: Sequence[Target], query: Query, within: Collection[PassageKey] | None = None
 ) -> dict[PassageKey, float]:
-    """BM25 of passages for a query's words, as a share of the ideal; ``within`` names those to look at."""
+    """BM25 of passages, as the squared share of the ideal for a query's words; ``within`` names those to look at."""
     found: dict[PassageKey, float] = {}
     for target in targets:
         ideal = context.library.fulltext.ideal(target.chunking.id, query.words)
         mine = None if within is None else [identity for position, identity in within if position == target.position]
         for identity, score in context.library.fulltext.search(target.chunking.id, query.words, DEPTH, mine):
-            found[target.position, identity] = score / ideal
+            found[target.position, identity] = (score / ideal) ** 2
     return found
 
 

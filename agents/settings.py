@@ -21,7 +21,7 @@ class ReadingSettings:
         chunk_tokens: Most tokens of a chunk.
         passage_words: Neighbouring sentences of a chunk are joined to passages of about so many words.
         evidence_words: Most words of evidence that an answer is written from.
-        bm25_weight: Weight of BM25, as a share of its best possible score, beside the cosine.
+        bm25_weight: Weight of BM25, as the squared share of its best possible score, beside the cosine.
         max_new_tokens: Most tokens of an answer.
         answer: False stops after the evidence is found (used to measure retrieval alone).
         decline_below: Decline when the confidence (0 to 1) is below this.

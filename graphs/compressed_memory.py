@@ -57,7 +57,7 @@ class CompressedMemorySettings(ReadingSettings):
     accept: Positive = 12
     waves: Positive = 3
     seeds: Count = 3
-    hop_weight: float = 2.0
+    hop_weight: float = 4.0
     reasoner: Literal["score", "model"] = "score"
 
 
