@@ -269,7 +269,18 @@ def stage_cost(runnable: Any, settings: Any, facts: Facts) -> StageCost:
 
 
 def peak_memory() -> int:
-    """Most bytes of main memory that this process has held so far."""
+    """Most bytes of main memory that this process has held so far, and what a model's process holds now."""
+    return _own_peak() + sum(_held_by(child) for child in psutil.Process().children())
+
+
+def _held_by(child: psutil.Process) -> int:
+    try:
+        return int(child.memory_info().rss)
+    except psutil.Error:  # it has ended meanwhile
+        return 0
+
+
+def _own_peak() -> int:
     info = psutil.Process().memory_info()
     on_windows: int | None = getattr(info, "peak_wset", None)
     if on_windows is not None:

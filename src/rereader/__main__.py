@@ -1,6 +1,6 @@
 """``python -m rereader``."""
 
-from rereader.cli.main import main
+from rereader.cli.entry import main
 
 if __name__ == "__main__":
     main()

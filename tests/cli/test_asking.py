@@ -113,6 +113,7 @@ BAD = {
     "unknown graph": (["ask", "book.txt", "Who?", "--graph", "retreival"], 2, "Did you mean 'retrieval'"),
     "unknown model": (["ask", "book.txt", "Who?", "--role", "scorer=smolm2"], 2, "smolm2"),
     "model that is not pulled": (["ask", "book.txt", "Who?", "--role", "scorer=tiny"], 2, "models pull"),
+    "empty model": (["ask", "book.txt", "Who?", "--model", " "], 2, "--model is empty"),
     "unknown role": (["ask", "book.txt", "Who?", "--role", "poet=tiny"], 2, "poet"),
     "unknown setting": (["ask", "book.txt", "Who?", "--set", "wave=3"], 2, "waves"),
     "setting of the wrong kind": (["ask", "book.txt", "Who?", "--set", "waves=many"], 2, "waves"),

@@ -58,7 +58,7 @@ def test_metadata_names_licence_command_and_extras(wheel: zipfile.ZipFile) -> No
     folder = metadata.rpartition("/")[0]
     text = wheel.read(metadata).decode()
     assert f"{folder}/licenses/LICENSE" in wheel.namelist()
-    assert "rereader = rereader.cli.main:main" in wheel.read(f"{folder}/entry_points.txt").decode()
+    assert "rereader = rereader.cli.entry:main" in wheel.read(f"{folder}/entry_points.txt").decode()
     assert "License-Expression: Apache-2.0" in text
     for extra in ("local", "documents", "serve", "mcp", "bench", "train", "dev", "all"):
         assert f"Provides-Extra: {extra}\n" in text

@@ -78,6 +78,8 @@ def role_names(
 
 def reader_name(config: Config, model: str | None, base_url: str | None, api_key_env: str | None) -> str | None:
     """The reader's name, with its server's address and key variable where they are given."""
+    if model is not None and not model.strip():
+        raise InputError("--model is empty.", "Name a model of 'rereader models list', or leave --model out.")
     if base_url is None and api_key_env is None:
         return model
     if model is None:
