@@ -12,7 +12,7 @@ class Impatient(MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name == "rereader.cli.main":
             raise KeyboardInterrupt
-        return None
+        return
 
 
 def test_ctrl_c_while_loading_ends_without_a_traceback(monkeypatch, capsys):
