@@ -55,7 +55,7 @@ def reason(state: ReadingState, context: RunContext) -> Outcome:
     ranked = rank_accepted(state, context, held)
     words = settings.evidence_words - words_held(held)
     if wave < settings.waves:
-        words //= 2  # what the question itself finds deserves most of the room
+        words = round(words * settings.fill)
     chosen = select(context, ranked, words)
     detail: dict[str, object] = {"read": state["accepted"], "ranked": len(ranked)}
     if settings.reasoner == "model" and chosen:

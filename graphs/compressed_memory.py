@@ -40,7 +40,8 @@ class CompressedMemorySettings(ReadingSettings):
             judgement made recall no better at a hundred times the cost, hence the default.
         gate_weight: Weight of its z-score beside that of the recall.
         accept: Chunks let in per wave.
-        waves: Most rounds of gating and reading; each but the last fills half of the evidence words that are left.
+        waves: Most rounds of gating and reading.
+        fill: Share of the evidence words left that a wave fills; the last one fills all.
         seeds: Quotes of the last wave that the next one searches with.
         hop_weight: Weight of those beside the question.
         reasoner: ``score`` quotes by fused score; ``model`` lets the reader move the ones that help to the front.
@@ -56,8 +57,9 @@ class CompressedMemorySettings(ReadingSettings):
     gate_weight: float = 0.5
     accept: Positive = 12
     waves: Positive = 3
+    fill: Share = 0.67
     seeds: Count = 3
-    hop_weight: float = 4.0
+    hop_weight: float = 2.0
     reasoner: Literal["score", "model"] = "score"
 
 
