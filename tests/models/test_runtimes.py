@@ -60,7 +60,8 @@ def install(models_dir: Path, name: str, gguf: bool = True) -> None:
     ("role", "name", "gguf", "runtime", "device", "chosen"),
     [
         ("reader", "m", GGUF, "auto", "cpu", "llamacpp"),
-        ("gister", "m", GGUF, "auto", "cpu", "llamacpp"),
+        ("gister", "m", GGUF, "auto", "cpu", "transformers"),
+        ("gister", "m", GGUF, "llamacpp", "cpu", "llamacpp"),
         ("scorer", "m", GGUF, "auto", "cpu", "transformers"),
         ("scorer", "m", GGUF, "llamacpp", "cpu", "transformers"),
         ("embedder", "m", GGUF, "llamacpp", "cpu", "transformers"),
@@ -104,12 +105,14 @@ def test_a_cpu_is_known_without_asking_torch() -> None:
     assert on_cpu("cpu") and not on_cpu("cuda:1") and isinstance(on_cpu("auto"), bool)
 
 
-def test_reader_and_gister_share_one_and_the_scorer_has_its_own(tmp_path: Path, loads: list[str]) -> None:
+def test_gister_and_scorer_share_one_and_the_reader_has_its_own(tmp_path: Path, loads: list[str]) -> None:
     install(tmp_path, "smollm2-135m")
     models = bind(RoleNames("tiny", "smollm2-135m", "tiny", "hashing"), tmp_path, device="cpu")
     assert models.describe()["reader"] == "tiny (llama.cpp)" and models.describe()["scorer"] == "tiny"
-    assert models.reader is models.gister is not models.scorer
+    assert models.reader is not models.gister is models.scorer
     assert loads == ["llama.cpp smollm2-135m", "transformers smollm2-135m"]
+    forced = bind(RoleNames("tiny", "tiny", "tiny", "hashing"), tmp_path, device="cpu", runtime="llamacpp")
+    assert forced.reader is forced.gister is not forced.scorer
     stored = RoleNames(**models.describe())
     assert bind(stored, tmp_path, device="cpu", runtime="transformers").describe() == models.describe()
     plain = bind(RoleNames("tiny", "tiny", "tiny", "hashing"), tmp_path, device="cpu", runtime="transformers")

@@ -16,6 +16,9 @@ MARK = " (llama.cpp)"
 """Follows the name of a model that llama.cpp runs, so that a stored run is resumed with the same program."""
 ROLES = ("reader", "gister")
 """Roles that llama.cpp may fill; a scorer asks for what it does slowly or not at all."""
+_BY_ITSELF = ("reader",)
+"""Roles that ``auto`` gives to llama.cpp: it reads prompts one by one, and a gister has many; transformers batches them
+and shares the gister's weights with the scorer."""
 _MARKED = re.compile(r"(?P<name>.*\S)\s*\((?P<mark>llama\.cpp|llamacpp|transformers)\)")
 
 
@@ -59,7 +62,8 @@ def choose_runtime(role: str, name: str, gguf: Path | None, runtime: Runtime, de
     if wanted == "llamacpp":
         _check(role, plain, gguf, device)
     elif wanted == "auto":
-        wanted = "llamacpp" if gguf is not None and has_llamacpp() and on_cpu(device) else "transformers"
+        able = gguf is not None and has_llamacpp() and on_cpu(device)
+        wanted = "llamacpp" if able and role in _BY_ITSELF else "transformers"
     return wanted
 
 
