@@ -183,8 +183,8 @@ def bind(
         device: A torch device, or ``auto``.
         threads: Threads of torch and llama.cpp; ``None`` leaves the choice to them.
         endpoints: Model servers by name; ``PROVIDER:MODEL[@URL[#KEY_VARIABLE]]`` needs no entry.
-        runtime: What runs reader and gister; ``auto`` is llama.cpp for a reader on a CPU where it is installed and there
-            is a GGUF file, and the models' names say so. A mark in a name goes before.
+        runtime: What runs reader and gister; ``auto`` is llama.cpp for a reader on a CPU where it is installed and
+            the reader has a GGUF file, and its name says so. A mark in a name goes before.
 
     Raises:
         InputError: If a model is unknown, not pulled, of the wrong kind for its role, or not for ``runtime``.
