@@ -1,8 +1,9 @@
 """Searching a run's documents: BM25 over passages and cosine over vectors, added up.
 
-BM25 is put on the cosine's scale as a share of what a passage with every word of the query would get, squared. So a
-chance hit of a common word or two weighs little beside the cosine, and a passage with all of a question's rare words
-weighs much. On development data this finds more than a sum of z-scores (docs/measurements.md).
+BM25 is put on the cosine's scale as coverage: the share of a query's words that a passage holds, rare words counting
+more. Its third power goes into the sum, so that a passage with all of a question's rare words outweighs every cosine,
+and a chance hit of a word or two next to nothing. On development data this finds more than a sum of z-scores
+(docs/measurements.md).
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from rereader.tools.words import content_words
 
 DEPTH = 1000
 """Candidates taken from each ranking before fusing."""
+
+POWER = 3
+"""Of coverage in the sum with the cosine."""
 
 LEADING_WORDS = 3
 """Words of a quote that the next wave searches for: a name and what it is the name of."""
@@ -105,20 +109,19 @@ def queries_of(
 def lexical_passages(
     context: RunContext, targets: Sequence[Target], query: Query, within: Collection[PassageKey] | None = None
 ) -> dict[PassageKey, float]:
-    """BM25 of passages, as the squared share of the ideal for a query's words; ``within`` names those to look at."""
+    """Coverage of a query's words by passages, to the power :data:`POWER`; ``within`` names those to look at."""
     found: dict[PassageKey, float] = {}
     for target in targets:
-        ideal = context.library.fulltext.ideal(target.chunking.id, query.words)
         mine = None if within is None else [identity for position, identity in within if position == target.position]
-        for identity, score in context.library.fulltext.search(target.chunking.id, query.words, DEPTH, mine):
-            found[target.position, identity] = (score / ideal) ** 2
+        for identity, share in context.library.fulltext.coverage(target.chunking.id, query.words, DEPTH, mine):
+            found[target.position, identity] = share**POWER
     return found
 
 
 def lexical_chunks(
     context: RunContext, targets: Sequence[Target], query: Query, held: Collection[Span] = ()
 ) -> dict[ChunkKey, float]:
-    """BM25 of chunks: that of their best passage, but for passages that are quoted already (``held``)."""
+    """Coverage by chunks: that of their best passage, but for passages that are quoted already (``held``)."""
     best: dict[ChunkKey, float] = {}
     passages = lexical_passages(context, targets, query)
     for target in targets:
@@ -160,13 +163,22 @@ def rank_passages(
     context: RunContext, targets: Sequence[Target], query: Query, *, ranker: str, bm25_weight: float
 ) -> list[Scored]:
     """Passages of the documents, best first. ``ranker`` is bm25, embedding or fused."""
-    rankings = []
-    if ranker in ("bm25", "fused"):
+    if ranker == "bm25":
+        return resolve(context, targets, bm25_passages(context, targets, query))
+    vector = context.embed.embed([query.text], kind="query")[0]
+    rankings = [Ranking(dense_passages(context, targets, vector))]
+    if ranker == "fused":
         rankings.append(Ranking(lexical_passages(context, targets, query), bm25_weight, absent=0.0))
-    if ranker in ("embedding", "fused"):
-        vector = context.embed.embed([query.text], kind="query")[0]
-        rankings.append(Ranking(dense_passages(context, targets, vector)))
     return resolve(context, targets, add_up(rankings))
+
+
+def bm25_passages(context: RunContext, targets: Sequence[Target], query: Query) -> dict[PassageKey, float]:
+    """BM25 of passages for a query's words, as it is."""
+    return {
+        (target.position, identity): score
+        for target in targets
+        for identity, score in context.library.fulltext.search(target.chunking.id, query.words, DEPTH)
+    }
 
 
 def resolve(context: RunContext, targets: Sequence[Target], scores: dict[PassageKey, float]) -> list[Scored]:

@@ -21,7 +21,7 @@ class ReadingSettings:
         chunk_tokens: Most tokens of a chunk.
         passage_words: Neighbouring sentences of a chunk are joined to passages of about so many words.
         evidence_words: Most words of evidence that an answer is written from.
-        bm25_weight: Weight of BM25, as the squared share of its best possible score, beside the cosine.
+        bm25_weight: Weight of BM25, as a power of the share of the words that are covered, beside the cosine.
         max_new_tokens: Most tokens of an answer.
         answer: False stops after the evidence is found (used to measure retrieval alone).
         decline_below: Decline when the confidence (0 to 1) is below this.
@@ -31,7 +31,7 @@ class ReadingSettings:
     chunk_tokens: Positive = 512
     passage_words: Positive = 20
     evidence_words: Positive = 300
-    bm25_weight: float = 0.4
+    bm25_weight: float = 1.5
     max_new_tokens: Positive = 48
     answer: bool = True
     decline_below: Share = 0.2

@@ -1,9 +1,9 @@
 """Passages by BM25 and embedding, added up; the answer is written from the best at a word budget.
 
 The baseline that every reading strategy is compared with. Idea: two rankings that fail in different ways are put on one
-scale and added: BM25 as a share of the best possible, and the cosine. ``ranker`` bm25 and embedding switch one of them
-off. Search works on passages of about 20 words, so that a word budget buys many places. No reranker: none can be had
-from a package registry.
+scale and added: BM25 as coverage of the question's words, and the cosine. ``ranker`` bm25 and embedding switch one of
+them off. Search works on passages of about 20 words, so that a word budget buys many places. No reranker: none can be
+had from a package registry.
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 
 from rereader.memory.database import Database
 
+K1 = 1.2
+B = 0.75
+
 
 class FullText:
     """Ranks passages by BM25 as FTS5 computes it (k1 = 1.2, b = 0.75)."""
@@ -52,9 +55,27 @@ class FullText:
         )
         return [(row[0], row[1]) for row in rows]
 
-    def ideal(self, chunking: int, words: Sequence[str]) -> float:
-        """BM25 of a passage of mean length that holds each of the words once; words that no passage holds count too."""
-        return sum(self._rarity(*self.frequency(chunking, word)) for word in sorted(set(words)))
+    def coverage(
+        self, chunking: int, words: Sequence[str], limit: int, within: Sequence[int] | None = None
+    ) -> list[tuple[int, float]]:
+        """Best passages by BM25 with the share of the words that each holds, rare words counting more (about 0 to 1).
+
+        The share is BM25 without its length normalisation, over what a passage with every word once would get. Words
+        that no passage holds count as the rarest.
+        """
+        found = self.search(chunking, words, limit, within)
+        if not found:
+            return []
+        lengths, mean = self._lengths(chunking, [identity for identity, _ in found])
+        ideal = sum(self._rarity(*self.frequency(chunking, word)) for word in sorted(set(words)))
+        return [(i, score * (1 + K1 * (1 - B + B * lengths[i] / mean)) / (1 + K1) / ideal) for i, score in found]
+
+    def _lengths(self, chunking: int, identities: Sequence[int]) -> tuple[dict[int, int], float]:
+        """Characters of each named passage, and of the mean one."""
+        marks = ",".join("?" * len(identities))
+        rows = self._database.rows(f"SELECT id, end - start FROM passages WHERE id IN ({marks})", tuple(identities))
+        mean = self._database.row("SELECT AVG(end - start) FROM passages WHERE chunking = ?", (chunking,))
+        return {row[0]: row[1] for row in rows}, (mean[0] if mean else 1.0)
 
     @staticmethod
     def _rarity(held: int, total: int) -> float:

@@ -1,6 +1,7 @@
 """Documents, chunks, vectors, records, working memory, runs: what goes in comes out, and nothing else."""
 
 import threading
+from itertools import accumulate
 from random import Random
 
 import numpy as np
@@ -81,12 +82,19 @@ def test_full_text_ranks_and_stems_and_knows_one_document_only(library):
     assert library.fulltext.frequency(second.id, "ferryman") == (20, 20)
 
 
-def test_ideal_bm25_is_that_of_a_mean_passage_with_every_word(library):
-    document = library.documents.add("red fox. blue dog. tan cat. " * 7, title="a", source="a", loader="t")
-    chunking = cut(library, document, 9)
-    [(_, score), *_] = library.fulltext.search(chunking.id, ["blue", "dog"], 5)
-    assert library.fulltext.ideal(chunking.id, ["dog", "blue", "dog"]) == pytest.approx(score, rel=0.1)
-    assert library.fulltext.ideal(chunking.id, ["dog", "wasp"]) > library.fulltext.ideal(chunking.id, ["dog"])
+def test_coverage_is_the_share_of_the_words_whatever_the_length(library):
+    parts = ["A red fox. ", "Of the blue dog nothing else is told, though the line is long, and long again. "]
+    parts += ["One tan cat. "] * 9
+    document = library.documents.add("".join(parts), title="a", source="a", loader="t")
+    ends = list(accumulate(len(part) for part in parts))
+    passages = [(0, end - len(part), end, part) for end, part in zip(ends, parts, strict=True)]
+    chunking = library.chunks.add(document.id, "by hand", chunk_text(document, 10_000), passages)
+    for words in (["red", "fox"], ["blue", "dog"]):
+        [(_, share)] = library.fulltext.coverage(chunking.id, words, 5)
+        assert share == pytest.approx(1.0, abs=0.2)
+        [(_, half)] = library.fulltext.coverage(chunking.id, [words[0], "wasp"], 5)
+        assert 0.3 < half < 0.6
+    assert library.fulltext.coverage(chunking.id, ["wasp"], 5) == []
 
 
 def test_vector_search_equals_plain_dot_products(library):
