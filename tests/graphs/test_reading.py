@@ -176,7 +176,7 @@ def test_the_working_memory_leads_to_the_second_hop(session):
     ]
     document = session.add_text(plant(essay(3, 500), facts), title="t", source="t")
     question = "With whom does the ferryman of Ulpelhala lodge every spring?"
-    settings = {"decline_below": 0, "evidence_words": 80, "passage_words": 12, "gist": "extract"}
+    settings = {"decline_below": 0, "evidence_words": 50, "passage_words": 12, "gist": "extract"}
     one = session.ask(question, [document.id], settings={**settings, "waves": 1})
     two = session.ask(question, [document.id], settings={**settings, "waves": 2})
     assert not any("Tamwenis" in item.quote for item in one.evidence)
