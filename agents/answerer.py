@@ -76,7 +76,7 @@ def answer(state: ReadingState, context: RunContext) -> Outcome:
     else:
         request = Request(load("answer"), {"question": state["question"], "passages": listed(evidence)})
         sampling = Sampling(max_new_tokens=context.settings.max_new_tokens, stop=("\n",), seed=context.settings.seed)
-        draft = parse(reader.generate([request], sampling)[0], evidence)
+        draft = parse(reader.generate([request], sampling)[0], evidence, state["question"])
     signals = measure(state["question"], draft, found, evidence, context)
     sure = confidence(signals)
     declined = sure < context.settings.decline_below or not draft.text
@@ -95,7 +95,7 @@ def answer(state: ReadingState, context: RunContext) -> Outcome:
     return Outcome({"status": status, "memory_version": version}, {**detail, "signals": signals.rounded()})
 
 
-def parse(generation: Generation, evidence: Sequence[Record]) -> Draft:
+def parse(generation: Generation, evidence: Sequence[Record], question: str = "") -> Draft:
     """The first line of a reply, tied to the quotes that carry its words.
 
     Small models cite at random, so citing is the program's work.
@@ -103,17 +103,21 @@ def parse(generation: Generation, evidence: Sequence[Record]) -> Draft:
     lines = generation.text.strip().split("\n")
     text = _LEAD.sub("", lines[0]).strip().strip('"')
     logprob = float(np.mean(generation.logprobs)) if generation.logprobs else None
-    return Draft(text, carriers(text, evidence), logprob)
+    return Draft(text, carriers(text, evidence, question), logprob)
 
 
-def carriers(text: str, evidence: Sequence[Record]) -> tuple[int, ...]:
-    """Positions of at most three quotes that carry a text's words: the best one, then those that add words to it."""
+def carriers(text: str, evidence: Sequence[Record], question: str = "") -> tuple[int, ...]:
+    """Positions of at most three quotes that carry a text's words: the best one, then those that add words to it.
+
+    Of quotes that carry as much, the one that holds more of the question's words comes first.
+    """
+    asked = [supports(question, record.content) for record in evidence]
     cited: list[int] = []
     carried = 0.0
     while text and len(cited) < _MOST_CITED:
         held = " ".join(evidence[i].content for i in cited)
         gains = [supports(text, f"{held} {record.content}") for record in evidence]
-        best = int(np.argmax(gains))
+        best = max(range(len(gains)), key=lambda i: (gains[i], asked[i]))
         if gains[best] < carried + _GAIN:
             break
         cited.append(best)

@@ -81,6 +81,12 @@ def test_answers_are_tied_to_the_quotes_that_carry_their_words(reply, text, cite
     assert (set(draft.cited) if isinstance(cited, set) else draft.cited) == cited
 
 
+def test_of_quotes_that_carry_as_much_the_one_that_answers_the_question_is_cited():
+    evidence = [quote_record("The kingdom of Og was large."), quote_record("The bedstead of Og was of iron.")]
+    draft = parse_answer(Generation("Og", (), "stop", 1), evidence, "Whose bedstead was of iron?")
+    assert draft.cited == (1,)
+
+
 def quote_record(text):
     return Record.create(run_id="r", kind=RecordKind.QUOTE, content=text, agent="a")
 
