@@ -242,6 +242,9 @@ def test_real_model_stops_inside_a_long_prompt(real: LlamaCppModel) -> None:
     with pytest.raises(Interrupted):
         real.generate([prompt], Sampling(50), cancel)
     process = psutil.Process(real.process_id)
-    used = process.cpu_times().user
-    time.sleep(1.0)
-    assert process.cpu_times().user - used < 0.5
+    for _ in range(10):  # a block of the prompt may still be under way, for seconds where others use the cores
+        used = process.cpu_times().user
+        time.sleep(1.0)
+        if process.cpu_times().user - used < 0.1:
+            return
+    pytest.fail("the process went on reading")
