@@ -17,6 +17,7 @@ from rereader.config import Config, load_config
 from rereader.models import installed as shelf
 from rereader.models.catalogue import CatalogueEntry, load_catalogue
 from rereader.models.gguf_parts import find_gguf
+from rereader.models.hub import download, is_hub_id
 from rereader.models.manifest import verify
 from rereader.models.pull import pull
 from rereader.models.runtimes import choose_runtime
@@ -76,10 +77,15 @@ def pull_models(
     rereader models pull
 
     rereader models pull small embed
+
+    rereader models pull Qwen/Qwen3-0.6B   (from the model hub, into its own cache)
     """
     config = load_config()
     catalogue = load_catalogue()
-    entries = [catalogue.find(name) for name in names or DEFAULTS]
+    wanted = list(names or DEFAULTS)
+    entries = [catalogue.find(name) for name in wanted if not is_hub_id(name)]
+    for name in filter(is_hub_id, wanted):
+        output().print(f"{name}  {download(name)}", markup=False)
     with interruptible() as cancel, listener(quiet=quiet) as listen:
         for entry in entries:
             started = time.monotonic()

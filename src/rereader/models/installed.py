@@ -15,6 +15,7 @@ from rereader.models.base import Cancel
 from rereader.models.catalogue import Catalogue, is_path, load_catalogue
 from rereader.models.child import run_module
 from rereader.models.files import check_cancel, disk_errors, hash_file, replace_folder, scratch_folder
+from rereader.models.hub import from_cache, is_hub_id
 from rereader.models.manifest import Manifest, is_whole, read_manifest, write_manifest
 from rereader.models.runtimes import split_mark
 from rereader.schema.errors import InputError, MissingExtra, ModelError
@@ -59,8 +60,8 @@ def locate(
     """The folder of a model.
 
     Args:
-        name: A catalogue name or alias, the path of a Hugging Face model folder, or the path of a GGUF file, which is
-            converted once into ``models_dir``; a runtime's mark after it is ignored.
+        name: A catalogue name or alias, a hub id that was downloaded, the path of a Hugging Face model folder, or the
+            path of a GGUF file, which is converted once into ``models_dir``; a runtime's mark after it is ignored.
         models_dir: Where pulled models lie.
         catalogue: The known names; by default those that come with the package.
         weights: Whether the weights are needed; without them, only a GGUF file's tokenizer and config are converted.
@@ -71,6 +72,8 @@ def locate(
         ModelError: If the pulled folder is incomplete or a GGUF file cannot be converted.
     """
     name, _ = split_mark(name)
+    if is_hub_id(name):
+        return from_cache(name)
     if is_path(name):
         return _own(Path(name).expanduser(), models_dir, weights, cancel)
     entry = (catalogue or load_catalogue()).find(name)
