@@ -19,9 +19,9 @@ from rereader.memory.library import Library
 from rereader.memory.runs import Step
 from rereader.memory.working import WorkingMemory
 from rereader.models.base import Cancel, Embedder, LanguageModel
+from rereader.models.tokens import TokenCounter
 from rereader.schema import Budget, BudgetMeter, BudgetSpent, Document, Event, Interrupted, ModelError, Progress, Usage
 from rereader.schema.usage import difference
-from rereader.tools.tokens import TokenCounter
 
 
 class ReadingState(TypedDict, total=False):
@@ -93,6 +93,8 @@ class RunContext:
     resume_hint: str = "Run the same again to go on."
     estimate: Mapping[str, Any] | None = None
     """What the run was expected to cost; kept with its first step."""
+    languages_seen: set[str] = field(default_factory=set)
+    """Documents whose language was looked at; every wave asks, and finding it out takes a while."""
 
     def __post_init__(self) -> None:
         self.meter = BudgetMeter(

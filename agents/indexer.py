@@ -72,7 +72,7 @@ def ensure_index(context: RunContext, chunking: Chunking, memory: str) -> Space:
     """
     kind = RAW if memory == RAW else ensure_gists(context, chunking)
     embedder = context.models.embedder
-    warn_of_language(context, context.library.documents.get(chunking.document_id))
+    warn_of_language(context, chunking.document_id)
     vectors = context.library.vectors
     space = vectors.space(chunking, kind, embedder.fingerprint)
     if space.complete:

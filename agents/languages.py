@@ -54,11 +54,13 @@ def document_language(documents: DocumentStore, document: Document) -> str:
     return language_of(" ".join(documents.slice(document.id, *place) for place in sample_places(document.length)))
 
 
-def warn_of_language(context: RunContext, document: Document) -> None:
-    """Tell the user when the embedder was not trained on a document's language."""
+def warn_of_language(context: RunContext, document_id: str) -> None:
+    """Tell the user when the embedder was not trained on a document's language; looks at each document once."""
     embedder = context.models.embedder
-    if ANY in embedder.languages:
+    if ANY in embedder.languages or document_id in context.languages_seen:
         return
+    context.languages_seen.add(document_id)
+    document = context.library.documents.get(document_id)
     language = document_language(context.library.documents, document)
     if language and language not in embedder.languages:
         known = " and ".join(NAMES.get(code, code) for code in embedder.languages)

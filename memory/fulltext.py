@@ -20,6 +20,7 @@ class FullText:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._sizes: dict[int, tuple[int, float]] = {}
 
     def create(self, chunking: int) -> None:
         """Make the empty index of a chunking."""
@@ -66,16 +67,24 @@ class FullText:
         found = self.search(chunking, words, limit, within)
         if not found:
             return []
-        lengths, mean = self._lengths(chunking, [identity for identity, _ in found])
+        _, mean = self._size(chunking)
+        lengths = self._lengths([identity for identity, _ in found])
         ideal = sum(self._rarity(*self.frequency(chunking, word)) for word in sorted(set(words)))
         return [(i, score * (1 + K1 * (1 - B + B * lengths[i] / mean)) / (1 + K1) / ideal) for i, score in found]
 
-    def _lengths(self, chunking: int, identities: Sequence[int]) -> tuple[dict[int, int], float]:
-        """Characters of each named passage, and of the mean one."""
+    def _lengths(self, identities: Sequence[int]) -> dict[int, int]:
+        """Characters of each named passage."""
         marks = ",".join("?" * len(identities))
         rows = self._database.rows(f"SELECT id, end - start FROM passages WHERE id IN ({marks})", tuple(identities))
-        mean = self._database.row("SELECT AVG(end - start) FROM passages WHERE chunking = ?", (chunking,))
-        return {row[0]: row[1] for row in rows}, (mean[0] if mean else 1.0)
+        return {row[0]: row[1] for row in rows}
+
+    def _size(self, chunking: int) -> tuple[int, float]:
+        """Number of passages, and characters of the mean one. A chunking never changes and no other gets its id."""
+        if chunking not in self._sizes:
+            query = "SELECT COUNT(*), COALESCE(AVG(end - start), 1.0) FROM passages WHERE chunking = ?"
+            [(total, mean)] = self._database.rows(query, (chunking,))
+            self._sizes[chunking] = (total, mean)
+        return self._sizes[chunking]
 
     @staticmethod
     def _rarity(held: int, total: int) -> float:
@@ -87,5 +96,4 @@ class FullText:
         table = f"fulltext_{chunking:d}"
         query = f'"{word.replace(chr(34), "")}"'
         held = self._database.row(f"SELECT COUNT(*) FROM {table} WHERE {table} MATCH ?", (query,))
-        total = self._database.row("SELECT COUNT(*) FROM passages WHERE chunking = ?", (chunking,))
-        return (held[0] if held else 0), (total[0] if total else 0)
+        return (held[0] if held else 0), self._size(chunking)[0]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rereader.agents import languages
 from rereader.models.hashing import HashingEmbedder
 from rereader.testing.sessions import scripted_models, scripted_session
 
@@ -36,6 +37,16 @@ def test_a_german_text_is_warned_of_once_per_document_and_run(session):
     heard = []
     session.prepare(german, listen=heard.append)
     assert [event.kind for event in heard if "German" in event.text] == ["warning"]
+
+
+def test_a_run_finds_out_each_language_once(session, monkeypatch):
+    documents = [
+        session.library.documents.add(text, title=text[:9], source="-", loader="text/1") for text in (GERMAN, ENGLISH)
+    ]
+    looked = []
+    monkeypatch.setattr(languages, "document_language", lambda _store, document: looked.append(document.id) or "en")
+    session.ask("Who bought the mill?", [document.id for document in documents])
+    assert looked == [document.id for document in documents]
 
 
 def test_an_embedder_for_all_languages_says_nothing(tmp_path):

@@ -97,6 +97,21 @@ def test_coverage_is_the_share_of_the_words_whatever_the_length(library):
     assert library.fulltext.coverage(chunking.id, ["wasp"], 5) == []
 
 
+def test_passages_of_a_chunking_are_counted_once(library, monkeypatch):
+    document = library.documents.add("A ferryman. " * 20, title="b", source="b", loader="t")
+    chunking = cut(library, document, 12)
+    said, plain = [], library.database.rows
+
+    def heard(sql, *rest):
+        said.append(sql)
+        return plain(sql, *rest)
+
+    monkeypatch.setattr(library.database, "rows", heard)
+    first, second = (library.fulltext.coverage(chunking.id, ["ferryman", "wasp"], 5) for _ in range(2))
+    assert first == second
+    assert sum("FROM passages WHERE chunking" in sql for sql in said) == 1
+
+
 def test_vector_search_equals_plain_dot_products(library):
     document = library.documents.add("x" * 3000, title="t", source="s", loader="t")
     chunking = cut(library, document, 10)
