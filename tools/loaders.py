@@ -174,11 +174,7 @@ def _document(file: _File, kind: str | None, options: Options) -> LoadedText:
 def _load_folder(folder: Path, options: Options) -> list[LoadedText]:
     skipped = _Skipped()
     texts = list(_texts(_folder_files(folder, options.max_bytes, skipped), options, skipped))
-    if not texts:
-        found = "; ".join(skipped.warnings()) or "it is empty, or everything in it is hidden"
-        msg = f"The folder {display(folder)} holds no readable text ({found})."
-        raise InputError(msg, "Give a folder with text files, or a file.")
-    return _with_warnings(texts, skipped)
+    return _some(texts, skipped, f"The folder {display(folder)}", "Give a folder with text files, or a file.")
 
 
 def _folder_files(folder: Path, max_bytes: int, skipped: _Skipped) -> Iterator[_File]:
@@ -199,11 +195,8 @@ def _folder_files(folder: Path, max_bytes: int, skipped: _Skipped) -> Iterator[_
 def _load_archive(file: _File, options: Options) -> list[LoadedText]:
     skipped = _Skipped()
     texts = list(_texts(_archive_files(file, options, skipped), options, skipped, nested=True))
-    if not texts:
-        found = "; ".join(skipped.warnings()) or "it is empty, or everything in it is hidden"
-        msg = f"The ZIP archive {file.name} holds no readable text ({found})."
-        raise InputError(msg, "Give an archive with documents, or a text file.")
-    return _with_warnings(texts, skipped)
+    hint = "Give an archive with documents, or a text file."
+    return _some(texts, skipped, f"The ZIP archive {file.name}", hint)
 
 
 def _archive_files(file: _File, options: Options, skipped: _Skipped) -> Iterator[_File]:
@@ -238,5 +231,10 @@ def _texts(
                 skipped.note(error)
 
 
-def _with_warnings(texts: list[LoadedText], skipped: _Skipped) -> list[LoadedText]:
-    return [replace(texts[0], warnings=(*skipped.warnings(), *texts[0].warnings)), *texts[1:]]
+def _some(texts: list[LoadedText], skipped: _Skipped, where: str, hint: str) -> list[LoadedText]:
+    """The texts, the first one carrying the warnings of what was skipped; an error when there are none."""
+    warnings = skipped.warnings()
+    if not texts:
+        found = "; ".join(warnings) or "it is empty, or everything in it is hidden"
+        raise InputError(f"{where} holds no readable text ({found}).", hint)
+    return [replace(texts[0], warnings=(*warnings, *texts[0].warnings)), *texts[1:]]

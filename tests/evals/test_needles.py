@@ -17,8 +17,8 @@ from rereader.evals.haystack import SENTENCE_BREAK, background, plant
 from rereader.evals.items import Item
 from rereader.evals.lookalikes import Lookalikes, invented_words
 from rereader.evals.needles import Needles, accepted, parse_key, split_items
+from rereader.models.tokens import estimate_counter
 from rereader.schema.errors import InputError
-from rereader.tools.tokens import estimate_counter
 
 KINDS = {"single": 28, "two_hop": 14, "update_last": 14, "list_all": 14, "count": 14, "absent": 14}
 SENTENCE = "Every word of this sentence {n} is plain and dull. "
@@ -122,7 +122,7 @@ def test_books_follow_when_the_essays_are_used_up(data: Path) -> None:
 def test_the_same_seed_gives_the_same_bytes_in_another_process(data: Path) -> None:
     program = (
         "import hashlib, sys; from pathlib import Path; from rereader.evals.needles import Needles;"
-        "from rereader.tools.tokens import estimate_counter;"
+        "from rereader.models.tokens import estimate_counter;"
         "bench = Needles(Path(sys.argv[1]), {'tokens': 6000, 'gap': 2}, counter=estimate_counter());"
         "sys.stdout.write(hashlib.sha256(bench.text('test-2').encode()).hexdigest())"
     )

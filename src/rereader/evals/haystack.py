@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 
 from rereader.evals.data import read_text
+from rereader.models.tokens import TokenCounter
 from rereader.schema.errors import InputError
-from rereader.tools.tokens import TokenCounter
 
 # Not the sentence splitter of rereader.tools: haystacks must stay the same when that one is tuned, and needles must not
 # stand just where the chunker under test likes to cut. A lower-case word before the full stop is no abbreviation.

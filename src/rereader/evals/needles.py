@@ -22,8 +22,8 @@ from rereader.evals.data import hash_files, parse_options, read_lines
 from rereader.evals.haystack import Haystack, background, plant
 from rereader.evals.items import Expects, Item, Split, benchmark
 from rereader.evals.lookalikes import Lookalikes, invented_words
+from rereader.models.tokens import TokenCounter, tiktoken_counter
 from rereader.schema.errors import InputError
-from rereader.tools.tokens import TokenCounter, tiktoken_counter
 
 GENERATOR = "needles/1"
 """Goes up whenever the same seed would give other bytes."""

@@ -27,12 +27,12 @@ from rereader.models.base import Cancel
 from rereader.models.installed import locate
 from rereader.models.providers import find_endpoint
 from rereader.models.roles import EXTRACTIVE, Models, RoleNames, bind, default_names
+from rereader.models.tokens import TokenCounter
 from rereader.runs.choosing import choose_names
 from rereader.runs.counting import counter_of
 from rereader.runs.estimating import Estimate, Outlook, foretell
 from rereader.schema import Answer, Budget, Document, Event, InputError, Interrupted, Usage
 from rereader.schema.usage import total
-from rereader.tools.tokens import TokenCounter
 
 Listen = Callable[[Event], None]
 DEFAULT_GRAPH = "compressed-memory"

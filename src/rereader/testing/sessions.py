@@ -9,8 +9,8 @@ from rereader.memory.library import Library
 from rereader.models.hashing import HashingEmbedder
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
+from rereader.models.tokens import estimate_counter
 from rereader.runs.session import Session
-from rereader.tools.tokens import estimate_counter
 from rereader.tools.words import content_words
 
 _SEGMENT = re.compile(r"<(?:user|system|assistant)>\n")
