@@ -49,8 +49,11 @@ def test_fingerprints_tell_the_devices_apart(pair):
     assert pair[0].fingerprint != pair[1].fingerprint
 
 
-def test_settings_are_measured_on_the_device(pair):
-    settings = pair[1].measure(seconds=0.5)
+def test_settings_are_measured_on_the_device():
+    from rereader.models.measure import measure
+    from rereader.models.tiny import tiny_model
+
+    settings = measure(tiny_model("qwen2")[0].config, "cuda", ["bfloat16"], seconds=0.5)
     assert settings.prefill_batch >= 1
     assert all(rate > 0 for rate in settings.rates.values())
 
@@ -64,6 +67,22 @@ def test_a_pulled_model_is_loaded_in_half_precision_and_replies(pulled_model):
         reply = model.generate([(Segment("user", "What is the capital of France?"),)], Sampling(max_new_tokens=12))[0]
         assert "bfloat16" in model.placement.dtype or "float16" in model.placement.dtype
         assert reply.completion_tokens > 0
+    finally:
+        model.close()
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+def test_a_pulled_model_is_quantised_and_replies(pulled_model, bits):
+    pytest.importorskip("bitsandbytes", reason="the extra quantised is not installed")
+    from rereader.models.local import LocalModel
+
+    folder = pulled_model("smollm2-135m")
+    model = LocalModel.load(folder, name="small", device="cuda", dtype=bits)
+    try:
+        asked = [(Segment("user", "What is the capital of France?"),)] * 3
+        replies = model.generate(asked, Sampling(max_new_tokens=12))
+        assert all(reply.completion_tokens > 0 for reply in replies)
     finally:
         model.close()
 

@@ -52,15 +52,6 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     plain.close()
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaCppModel]:
-    folder = tmp_path_factory.mktemp("model")
-    make(folder)
-    made = LlamaCppModel.load(folder, name="tiny", threads=1)
-    yield made
-    made.close()
-
-
 def narrowest_gap(plain: LocalModel, prompt: Prompt, reply: Generation) -> float:
     """Checks that every token is the most likely one in transformers; returns the least lead over the second."""
     import torch
@@ -97,20 +88,20 @@ def test_greedy_replies_equal_those_of_transformers(pair: tuple[LlamaCppModel, L
     assert same
 
 
-def test_tokens_that_end_inside_a_character_are_not_lost(model: LlamaCppModel) -> None:
+def test_tokens_that_end_inside_a_character_are_not_lost(llama: LlamaCppModel) -> None:
     """Random weights write broken characters all the time."""
     broken = 0
     for prompt in some("broken", 4):
-        [reply] = model.generate([prompt], Sampling(max_new_tokens=30, temperature=2.0, seed=1))
-        assert reply.text == model._tokenizer.decode(reply.token_ids, skip_special_tokens=True)
+        [reply] = llama.generate([prompt], Sampling(max_new_tokens=30, temperature=2.0, seed=1))
+        assert reply.text == llama._tokenizer.decode(reply.token_ids, skip_special_tokens=True)
         broken += "\ufffd" in reply.text
     assert broken
 
 
-def test_pieces_join_to_the_reply(model: LlamaCppModel) -> None:
+def test_pieces_join_to_the_reply(llama: LlamaCppModel) -> None:
     for seed, prompt in enumerate(some("pieces", 3)):
         sampling = Sampling(max_new_tokens=20, temperature=1.5, seed=seed)
-        stream = model.stream(prompt, sampling)
+        stream = llama.stream(prompt, sampling)
         pieces = []
         while True:
             try:
@@ -118,34 +109,34 @@ def test_pieces_join_to_the_reply(model: LlamaCppModel) -> None:
             except StopIteration as end:
                 whole = end.value
                 break
-        [reply] = model.generate([prompt], sampling)
+        [reply] = llama.generate([prompt], sampling)
         assert "".join(pieces) == whole.text == reply.text
         assert whole.token_ids == reply.token_ids and whole.prompt_tokens == reply.prompt_tokens
 
 
-def test_stop_strings_ends_and_lengths(model: LlamaCppModel) -> None:
+def test_stop_strings_ends_and_lengths(llama: LlamaCppModel) -> None:
     [prompt] = some("stop", 1)
-    [free] = model.generate([prompt], Sampling(max_new_tokens=16))
+    [free] = llama.generate([prompt], Sampling(max_new_tokens=16))
     assert free.finish_reason in ("length", "stop")
     text = free.text
     stop = next(text[i : i + 2] for i in range(1, len(text) - 1) if "\ufffd" not in text[i : i + 2])
-    [cut] = model.generate([prompt], Sampling(max_new_tokens=16, stop=(stop, "never")))
+    [cut] = llama.generate([prompt], Sampling(max_new_tokens=16, stop=(stop, "never")))
     assert cut.text == text[: text.index(stop)] and cut.finish_reason == "stop"
     assert cut.token_ids == free.token_ids[: len(cut.token_ids)] and len(cut.token_ids) < 16
-    [none] = model.generate([prompt], Sampling(max_new_tokens=0))
+    [none] = llama.generate([prompt], Sampling(max_new_tokens=0))
     assert (none.text, none.finish_reason, none.prompt_tokens) == ("", "length", free.prompt_tokens)
     end = free.token_ids[5]
-    model._eos, before = frozenset({end}), model._eos
+    llama._eos, before = frozenset({end}), llama._eos
     try:
-        [ended] = model.generate([prompt], Sampling(max_new_tokens=16))
+        [ended] = llama.generate([prompt], Sampling(max_new_tokens=16))
     finally:
-        model._eos = before
+        llama._eos = before
     assert ended.token_ids == free.token_ids[: free.token_ids.index(end)] and ended.finish_reason == "stop"
 
 
-def test_sampling_is_repeatable_by_seed(model: LlamaCppModel) -> None:
+def test_sampling_is_repeatable_by_seed(llama: LlamaCppModel) -> None:
     [prompt] = some("seed", 1)
-    hot = [model.generate([prompt], Sampling(12, temperature=1.5, seed=seed))[0].token_ids for seed in (1, 2, 1)]
+    hot = [llama.generate([prompt], Sampling(12, temperature=1.5, seed=seed))[0].token_ids for seed in (1, 2, 1)]
     assert hot[0] == hot[2] != hot[1]
 
 
@@ -180,11 +171,11 @@ def test_prompts_are_the_same_tokens_as_in_transformers(pair: tuple[LlamaCppMode
     )
 
 
-def test_a_prompt_of_another_length_than_ours_is_an_error(model: LlamaCppModel) -> None:
-    rendered = model._renderer.render(some("count", 1)[0])
+def test_a_prompt_of_another_length_than_ours_is_an_error(llama: LlamaCppModel) -> None:
+    rendered = llama._renderer.render(some("count", 1)[0])
     line = {"done": {"prompt_tokens": len(rendered.ids) + 1, "prompt_tokens_details": {"cached_tokens": 0}}}
     with pytest.raises(ModelError, match=r"llama\.cpp read"):
-        model._check_read(rendered, line)
+        llama._check_read(rendered, line)
 
 
 def test_the_window_is_checked_as_in_transformers(pair: tuple[LlamaCppModel, LocalModel]) -> None:
@@ -200,12 +191,12 @@ def test_the_window_is_checked_as_in_transformers(pair: tuple[LlamaCppModel, Loc
     assert ours.context_window == plain.context_window == 128
 
 
-def test_a_prompt_may_fill_the_window(model: LlamaCppModel) -> None:
+def test_a_prompt_may_fill_the_window(llama: LlamaCppModel) -> None:
     for length in range(200, 0, -1):
         prompt = (Segment("user", "x" * length, trusted=False),)
-        if model.prompt_tokens([prompt])[0] <= 124:
+        if llama.prompt_tokens([prompt])[0] <= 124:
             break
-    [reply] = model.generate([prompt], Sampling(max_new_tokens=128 - model.prompt_tokens([prompt])[0]))
+    [reply] = llama.generate([prompt], Sampling(max_new_tokens=128 - llama.prompt_tokens([prompt])[0]))
     assert reply.completion_tokens or reply.finish_reason == "stop"
 
 
@@ -234,30 +225,30 @@ def test_scores_equal_those_of_transformers(pair: tuple[LlamaCppModel, LocalMode
 # Sharing
 
 
-def test_a_shared_beginning_is_read_once(model: LlamaCppModel) -> None:
+def test_a_shared_beginning_is_read_once(llama: LlamaCppModel) -> None:
     text = Segment("user", "".join(random.choice("abcdefgh") for _ in range(50)), trusted=False)
     first, second = ((text, Segment("user", f" {word}?")) for word in ("who", "when"))
     shared = 0
-    for one, other in zip(model._renderer.render(first).ids, model._renderer.render(second).ids, strict=False):
+    for one, other in zip(llama._renderer.render(first).ids, llama._renderer.render(second).ids, strict=False):
         if one != other:
             break
         shared += 1
-    model.generate([first], Sampling(max_new_tokens=1))
-    before = model.cached_tokens
-    [warm] = model.generate([second], Sampling(max_new_tokens=6))
-    assert model.cached_tokens - before == shared
-    model._process.end()  # forgets everything
-    before = model.cached_tokens
-    [cold] = model.generate([second], Sampling(max_new_tokens=6))
-    assert model.cached_tokens == before and cold.text == warm.text
+    llama.generate([first], Sampling(max_new_tokens=1))
+    before = llama.cached_tokens
+    [warm] = llama.generate([second], Sampling(max_new_tokens=6))
+    assert llama.cached_tokens - before == shared
+    llama._process.end()  # forgets everything
+    before = llama.cached_tokens
+    [cold] = llama.generate([second], Sampling(max_new_tokens=6))
+    assert llama.cached_tokens == before and cold.text == warm.text
 
 
-def test_many_threads_get_what_one_gets(model: LlamaCppModel) -> None:
+def test_many_threads_get_what_one_gets(llama: LlamaCppModel) -> None:
     prompts, sampling = some("threads", 12), Sampling(max_new_tokens=8)
-    alone = [model.generate([prompt], sampling)[0] for prompt in prompts]
+    alone = [llama.generate([prompt], sampling)[0] for prompt in prompts]
     with ThreadPoolExecutor(6) as pool:
-        together = list(pool.map(lambda prompt: model.generate([prompt], sampling)[0], prompts))
-        streamed = list(pool.map(lambda prompt: "".join(model.stream(prompt, sampling)), prompts))
+        together = list(pool.map(lambda prompt: llama.generate([prompt], sampling)[0], prompts))
+        streamed = list(pool.map(lambda prompt: "".join(llama.stream(prompt, sampling)), prompts))
     assert [reply.token_ids for reply in together] == [reply.token_ids for reply in alone]
     assert streamed == [reply.text for reply in alone]
 
@@ -265,13 +256,13 @@ def test_many_threads_get_what_one_gets(model: LlamaCppModel) -> None:
 # Stopping
 
 
-def test_a_call_is_not_begun_once_cancelled(model: LlamaCppModel) -> None:
+def test_a_call_is_not_begun_once_cancelled(llama: LlamaCppModel) -> None:
     cancel = Cancel()
     cancel.set()
     for call in (
-        lambda: model.generate(some(1), Sampling(4), cancel),
-        lambda: list(model.stream(some(1)[0], Sampling(4), cancel)),
-        lambda: model.choose(some(1), ["A"], cancel=cancel),
+        lambda: llama.generate(some(1), Sampling(4), cancel),
+        lambda: list(llama.stream(some(1)[0], Sampling(4), cancel)),
+        lambda: llama.choose(some(1), ["A"], cancel=cancel),
     ):
         with pytest.raises(Interrupted):
             call()
@@ -287,13 +278,13 @@ class Later(Cancel):
         return self.looks > 4
 
 
-def test_cancelling_between_tokens_interrupts_and_the_next_call_works(model: LlamaCppModel) -> None:
+def test_cancelling_between_tokens_interrupts_and_the_next_call_works(llama: LlamaCppModel) -> None:
     [prompt] = some("cancel", 1)
     with pytest.raises(Interrupted):
-        model.generate([prompt], Sampling(max_new_tokens=60, temperature=1.0), Later())
+        llama.generate([prompt], Sampling(max_new_tokens=60, temperature=1.0), Later())
     with pytest.raises(Interrupted):
-        list(model.stream(prompt, Sampling(max_new_tokens=60, temperature=1.0), Later()))
-    closed = model.stream(prompt, Sampling(max_new_tokens=60, temperature=1.0))
+        list(llama.stream(prompt, Sampling(max_new_tokens=60, temperature=1.0), Later()))
+    closed = llama.stream(prompt, Sampling(max_new_tokens=60, temperature=1.0))
     next(closed)
     closed.close()
-    assert model.generate([prompt], Sampling(max_new_tokens=3))
+    assert llama.generate([prompt], Sampling(max_new_tokens=3))

@@ -23,15 +23,6 @@ from rereader.models.local import LocalModel
 from rereader.schema.errors import Interrupted, MissingExtra, ModelError
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaCppModel]:
-    folder = tmp_path_factory.mktemp("model")
-    make(folder)
-    made = LlamaCppModel.load(folder, name="tiny", threads=1)
-    yield made
-    made.close()
-
-
 class FakeServer:
     """Answers like the server; runs ``before`` ahead of every chunk and remembers how often it was asked."""
 
@@ -116,23 +107,23 @@ def test_nothing_listens_on_the_network(tmp_path: Path) -> None:
         made.generate(some(1, 1), Sampling(2))
 
 
-def test_the_process_ends_with_its_owner(model: LlamaCppModel) -> None:
-    model.generate(some(1, 1), Sampling(1))
-    child = model._process._child
+def test_the_process_ends_with_its_owner(llama: LlamaCppModel) -> None:
+    llama.generate(some(1, 1), Sampling(1))
+    child = llama._process._child
     assert child is not None and child.stdin is not None
     child.stdin.close()  # what the system does when the owner dies
     assert child.wait(10) == 0
-    assert model.generate(some(1, 1), Sampling(1))  # a new one is started
+    assert llama.generate(some(1, 1), Sampling(1))  # a new one is started
 
 
-def test_a_killed_process_is_one_plain_error_and_starts_again(model: LlamaCppModel) -> None:
+def test_a_killed_process_is_one_plain_error_and_starts_again(llama: LlamaCppModel) -> None:
     [prompt] = some("kill", 1)
-    stream = model.stream(prompt, Sampling(max_new_tokens=60, temperature=1.0))
+    stream = llama.stream(prompt, Sampling(max_new_tokens=60, temperature=1.0))
     next(stream)
-    psutil.Process(model.process_id).kill()
+    psutil.Process(llama.process_id).kill()
     with pytest.raises(ModelError, match=r"process of llama\.cpp for tiny\.gguf ended"):
         list(stream)
-    assert model.generate([prompt], Sampling(max_new_tokens=2))
+    assert llama.generate([prompt], Sampling(max_new_tokens=2))
 
 
 def test_a_broken_file_is_one_plain_error(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from rereader.models.machine_lock import computing
-with computing("other", None, Path(sys.argv[1])):
+with computing("other", lambda: False, Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -30,7 +30,7 @@ def test_one_at_a_time_within_a_process(tmp_path: Path) -> None:
 
     def work() -> None:
         nonlocal inside, most
-        with computing("m", None, tmp_path / "new" / "lock"):
+        with computing("m", lambda: False, tmp_path / "new" / "lock"):
             with count:
                 inside += 1
                 most = max(most, inside)
@@ -57,19 +57,22 @@ def test_another_process_is_waited_for_and_that_is_said(
         assert other.stdin and other.stdout and other.stdout.readline() == b"held\n"
         cancel = Cancel()
         threading.Timer(1.0, cancel.set).start()
-        with caplog.at_level(logging.WARNING), pytest.raises(Interrupted), computing("mine", cancel, path):
+        with caplog.at_level(logging.WARNING), pytest.raises(Interrupted), computing("mine", cancel.is_set, path):
             pytest.fail("two at once")
         assert [record.getMessage() for record in caplog.records] == [
             "mine waits: another process of yours lets a model compute on this machine."
         ]
         threading.Timer(0.3, other.kill).start()  # a killed process holds nothing
-        with computing("mine", None, path):
+        with computing("mine", lambda: False, path):
             assert other.wait(5) != 0
 
 
 def test_a_folder_that_cannot_be_written_is_one_plain_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="lock file") as caught, computing("m", None, tmp_path / "file" / "lock"):
+    with (
+        pytest.raises(StoreError, match="lock file") as caught,
+        computing("m", lambda: False, tmp_path / "file" / "lock"),
+    ):
         pytest.fail("no folder")
     assert caught.value.hint
 

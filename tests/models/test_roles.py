@@ -40,7 +40,10 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replaces the loading of language models; holds the names loaded so far."""
     names: list[str] = []
 
-    def load(folder: Path, name: str, device: str, threads: int | None, settings_cache: Path | None) -> LanguageModel:
+    def load(
+        folder: Path, name: str, device: str, threads: int | None, settings_cache: Path | None, dtype: str
+    ) -> LanguageModel:
+        assert dtype == "auto"
         names.append(name)
         assert settings_cache is None or not settings_cache.exists()
         return Closing(lambda prompt: prompt, name=name)

@@ -80,7 +80,7 @@ def test_what_cannot_be_is_said_with_a_way_out(monkeypatch: pytest.MonkeyPatch) 
     for arguments, match in (
         (("reader", "m", None, "llamacpp", "cpu"), "no GGUF file"),
         (("reader", "m", GGUF, "llamacpp", "cuda"), "not on cuda"),
-        (("scorer", "m (llama.cpp)", GGUF, "auto", "cpu"), "cannot be the scorer's runtime"),
+        (("scorer", "m (llama.cpp)", GGUF, "auto", "cpu"), "cannot be the scorer"),
         (("reader", "m", GGUF, "vllm", "cpu"), "no runtime 'vllm'"),
     ):
         with pytest.raises(InputError, match=match) as caught:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rereader.models.tokens import estimate_counter, tiktoken_counter
 from rereader.schema import InputError
 from rereader.tools.chunker import FULL_ENOUGH, chunk_document, chunk_id
 from rereader.tools.sentences import sentence_spans
-from rereader.tools.tokens import estimate_counter, tiktoken_counter
 
 WORDS = [
     "alpha",

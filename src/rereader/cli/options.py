@@ -41,7 +41,11 @@ Role = Annotated[
     ),
 ]
 Runtime = Annotated[
-    str | None, typer.Option(help="What runs reader and gister: auto, llamacpp or transformers.", show_default="auto")
+    str | None,
+    typer.Option(
+        help="What runs the models: auto, llamacpp, transformers, or transformers with weights in 8bit or 4bit.",
+        show_default="auto",
+    ),
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", "-s", help="A setting of the graph: NAME=VALUE.")]
 Graph = Annotated[

@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rereader.schema.errors import InputError
+
 Float32Array = NDArray[np.float32]
 TextKind = Literal["query", "passage"]
 ChatRole = Literal["system", "user", "assistant"]
@@ -68,6 +70,15 @@ class Sampling:
     stop: tuple[str, ...] = ()
     temperature: float = 0.0
     seed: int = 0
+
+    def check(self) -> None:
+        """Refuse settings that no model can follow.
+
+        Raises:
+            InputError: If ``max_new_tokens`` or ``temperature`` is negative.
+        """
+        if self.max_new_tokens < 0 or not self.temperature >= 0:
+            raise InputError("max_new_tokens and temperature must not be negative.")
 
 
 @dataclass(frozen=True)

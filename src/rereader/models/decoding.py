@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
 from rereader.models import kv
-from rereader.models.base import FinishReason, Generation, Sampling
+from rereader.models.base import Generation, Sampling
 from rereader.models.batching import by_length, is_out_of_memory, out_of_memory
-from rereader.models.engine import Batch, Cancelled, Engine, gather_logprobs
+from rereader.models.engine import Batch, Engine, gather_logprobs
 from rereader.models.rendering import Rendered
-from rereader.models.reply import ReplyText
+from rereader.models.reply import Reply
 from rereader.models.seeds import prompt_seed
 from rereader.schema.errors import Interrupted
+from rereader.schema.events import Cancelled
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,8 @@ class Row:
 
     index: int
     prompt: Rendered
-    text: ReplyText
+    reply: Reply
     generator: torch.Generator | None
-    token_ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    finish: FinishReason | None = None
-
-    def result(self) -> Generation:
-        """The finished reply."""
-        assert self.finish is not None
-        return Generation(
-            text=self.text.text,
-            token_ids=tuple(self.token_ids),
-            finish_reason=self.finish,
-            prompt_tokens=len(self.prompt.ids),
-            logprobs=tuple(self.logprobs),
-        )
 
 
 class Decoder:
@@ -66,8 +53,7 @@ class Decoder:
     Args:
         engine: The model.
         sampling: How to write; shared by all prompts of the call.
-        eos: Token ids that end a reply.
-        make_text: Makes the text assembler of one reply.
+        new_reply: Begins a reply.
         cancelled: Whether to stop.
     """
 
@@ -75,14 +61,12 @@ class Decoder:
         self,
         engine: Engine,
         sampling: Sampling,
-        eos: frozenset[int],
-        make_text: Callable[[], ReplyText],
+        new_reply: Callable[[], Reply],
         cancelled: Cancelled,
     ) -> None:
         self._engine = engine
         self._sampling = sampling
-        self._eos = eos
-        self._make_text = make_text
+        self._new_reply = new_reply
         self._cancelled = cancelled
 
     def run(self, prompts: Sequence[Rendered], slots: Slots) -> list[Generation]:
@@ -141,29 +125,16 @@ class Decoder:
         tokens = self._pick(batch.logits, rows)
         logprobs = gather_logprobs(batch.logits[:, None], tokens[:, None])[:, 0]
         for row, token, logprob in zip(rows, tokens.tolist(), logprobs.tolist(), strict=True):
-            self._take(row, token, logprob)
-            if row.finish is not None:
-                done[row.index] = row.result()
-        going = [place for place, row in enumerate(rows) if row.finish is None]
+            row.reply.take(token, logprob)
+            if row.reply.finish is not None:
+                done[row.index] = row.reply.result(len(row.prompt.ids))
+        going = [place for place, row in enumerate(rows) if row.reply.finish is None]
         if not going:
             return None, []
         if len(going) < len(rows):
             batch = _keep(batch, going)
         self._engine.step(batch, tokens[going])
         return batch, [rows[place] for place in going]
-
-    def _take(self, row: Row, token: int, logprob: float) -> None:
-        if token in self._eos:
-            row.finish = "stop"
-        else:
-            row.token_ids.append(token)
-            row.logprobs.append(logprob)
-            if row.text.push(token):
-                row.finish = "stop"
-            elif len(row.token_ids) >= self._sampling.max_new_tokens:
-                row.finish = "length"
-        if row.finish is not None:
-            row.text.finish()
 
     def _pick(self, logits: torch.Tensor, rows: list[Row]) -> torch.Tensor:
         if self._sampling.temperature == 0:
@@ -175,7 +146,7 @@ class Decoder:
         generator = None
         if self._sampling.temperature > 0:
             generator = torch.Generator().manual_seed(prompt_seed(self._sampling.seed, prompt.ids))
-        return Row(index, prompt, self._make_text(), generator)
+        return Row(index, prompt, self._new_reply(), generator)
 
 
 def sample(logits: torch.Tensor, temperature: float, drawn: torch.Tensor) -> torch.Tensor:

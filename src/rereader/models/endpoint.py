@@ -206,8 +206,7 @@ class ChatEndpoint(LanguageModel):
         self._background.close()
 
     def _ready(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Turn]]:
-        if sampling.max_new_tokens < 0 or not sampling.temperature >= 0:
-            raise InputError("max_new_tokens and temperature must not be negative.")
+        sampling.check()
         made = [turns(prompt) for prompt in prompts]
         window = self.context_window
         for size in self._sizes(made):

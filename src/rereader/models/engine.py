@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,9 +14,7 @@ from rereader.models import kv
 from rereader.models.prefix import PrefixStore
 from rereader.models.rendering import Rendered
 from rereader.schema.errors import Interrupted, ModelError
-
-Cancelled = Callable[[], bool]
-"""Whether the caller asked to stop; looked at before every forward pass."""
+from rereader.schema.events import Cancelled
 
 
 @dataclass

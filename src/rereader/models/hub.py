@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Protocol
 
 from rereader.schema.errors import InputError, MissingExtra, ModelError
 
@@ -23,10 +24,9 @@ def from_cache(name: str) -> Path:
         InputError: If it is not there.
         MissingExtra: If huggingface_hub is not installed.
     """
+    snapshot = _snapshots()
     try:
-        return _snapshot(name, local_only=True)
-    except MissingExtra:
-        raise
+        return snapshot(name, local_only=True)
     except Exception as error:  # the library's errors for "not here" differ between its versions
         msg = f"There is no model at {name}, and none of that hub id was downloaded."
         raise InputError(msg, f"Check the path, or run: rereader models pull {name}") from error
@@ -39,21 +39,29 @@ def download(name: str) -> Path:
         ModelError: If it cannot be had.
         MissingExtra: If huggingface_hub is not installed.
     """
+    snapshot = _snapshots()
     try:
-        return _snapshot(name, local_only=False)
-    except MissingExtra:
-        raise
+        return snapshot(name, local_only=False)
     except Exception as error:  # connection, missing model, missing permission, offline mode
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{name} cannot be downloaded: {reason}", "Check the id and the connection.") from error
 
 
-def _snapshot(name: str, *, local_only: bool) -> Path:
+class _Snapshot(Protocol):
+    def __call__(self, name: str, *, local_only: bool) -> Path: ...
+
+
+def _snapshots() -> _Snapshot:
+    """What finds a model's folder, or raises the library's own errors."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise MissingExtra("A model by hub id", "local") from error
-    folder = Path(snapshot_download(name, local_files_only=local_only, allow_patterns=list(_WANTED)))
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{name} has no config.json")
-    return folder
+
+    def snapshot(name: str, *, local_only: bool) -> Path:
+        folder = Path(snapshot_download(name, local_files_only=local_only, allow_patterns=list(_WANTED)))
+        if not (folder / "config.json").is_file():
+            raise FileNotFoundError(f"{name} has no config.json")
+        return folder
+
+    return snapshot

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import weakref
-from collections.abc import Callable, Generator, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from rereader.models.base import (
-    Cancel,
-    Capabilities,
-    Device,
-    FinishReason,
-    Float32Array,
-    Generation,
-    LanguageModel,
-    Prompt,
-    Sampling,
-)
+from rereader.models.base import Device, Generation, Sampling
 from rereader.models.gguf_parts import GgufParts, load_gguf_parts
 from rereader.models.idle import idle_cores
 from rereader.models.llamacpp_process import LlamaProcess, Message, ProcessSettings
 from rereader.models.machine_lock import computing
-from rereader.models.normalise import log_normalise
-from rereader.models.rendering import Rendered, Renderer
-from rereader.models.reply import ReplyText
+from rereader.models.rendering import Rendered
 from rereader.models.seeds import prompt_seed
+from rereader.models.tokenised import Emit, Ids, TokenisedModel
 from rereader.models.worker import Worker
-from rereader.schema.errors import InputError, Interrupted, ModelError
+from rereader.schema.errors import Interrupted, ModelError
+from rereader.schema.events import Cancelled
 
 T = TypeVar("T")
-Stopped = Callable[[], bool]
 
 
-class LlamaCppModel(LanguageModel):
+class LlamaCppModel(TokenisedModel):
     """A GGUF file run by llama.cpp in a process of its own.
 
     Prompts are rendered and tokenised here, by the same code and tokenizer as for
@@ -71,14 +55,8 @@ class LlamaCppModel(LanguageModel):
         cache_mib: int = 512,
         lock: Path | None = None,
     ) -> None:
-        self.name = name
-        self.device = "cpu"
-        self.capabilities = Capabilities()
-        self.context_window = context_window or parts.window
+        super().__init__(parts.tokenizer, name=name, context_window=context_window or parts.window, ends=parts.eos)
         self.fingerprint = parts.fingerprint
-        self._renderer = Renderer(parts.tokenizer)
-        self._tokenizer = parts.tokenizer
-        self._eos = parts.eos | self._renderer.end_of_turn_ids()
         self._lock = lock
         settings = ProcessSettings(
             model=parts.file,
@@ -139,104 +117,18 @@ class LlamaCppModel(LanguageModel):
         """Id of the process that holds the weights; ``None`` before the first call."""
         return self._process.pid
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, cancel: Cancel | None = None) -> list[Generation]:
-        """Reply to each prompt, in order; see :meth:`LanguageModel.generate`."""
-        rendered = self._ready(prompts, sampling)
-        cancelled = _flag(cancel)
-        return self._run(lambda: [self._write(prompt, sampling, cancelled) for prompt in rendered], cancel)
-
-    def stream(
-        self, prompt: Prompt, sampling: Sampling, cancel: Cancel | None = None
-    ) -> Generator[str, None, Generation]:
-        """Yield the reply's text piece by piece; the generator's return value is the whole reply.
-
-        Work starts with the first piece that is asked for and stops when the generator is closed.
-        """
-        [rendered] = self._ready([prompt], sampling)
-        return self._pieces(rendered, sampling, cancel)
-
-    def log_likelihood(
-        self, prompts: Sequence[Prompt], continuations: Sequence[str], cancel: Cancel | None = None
-    ) -> Float32Array:
-        """Log-probability of each continuation after its prompt."""
-        if len(prompts) != len(continuations):
-            msg = f"{len(prompts)} prompts need as many continuations, not {len(continuations)}."
-            raise InputError(msg, "Pass one continuation per prompt.")
-        pairs = [
-            (self._renderer.render(prompt), [tuple(self._renderer.encode(text))])
-            for prompt, text in zip(prompts, continuations, strict=True)
-        ]
-        return self._score(pairs, cancel)[:, 0] if pairs else np.zeros(0, dtype=np.float32)
-
-    def choose(
-        self,
-        prompts: Sequence[Prompt],
-        options: Sequence[str],
-        null: Prompt | None = None,
-        cancel: Cancel | None = None,
-    ) -> Float32Array:
-        """Log-probability of each option as the beginning of the reply: float32 [n, k]."""
-        ids = [tuple(self._renderer.encode(option)) for option in options]
-        if not ids or not all(ids):
-            raise InputError("A choice needs at least one option, and no option may be empty.")
-        if not prompts:
-            return np.zeros((0, len(ids)), dtype=np.float32)
-        rendered = [self._renderer.render(prompt) for prompt in (*prompts, *([null] if null else []))]
-        table = self._score([(prompt, ids) for prompt in rendered], cancel)
-        return log_normalise(table[: len(prompts)], table[-1] if null else None)
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text on its own, special tokens read as plain text."""
-        return self._renderer.count(texts)
-
-    def prompt_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
-        """Tokens of each rendered prompt, chat template included."""
-        return [len(self._renderer.render(prompt).ids) for prompt in prompts]
-
     def close(self) -> None:
         """Finish what is queued and end the process."""
         self._worker.close()
         self._process.end()
 
-    def _ready(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Rendered]:
-        if sampling.max_new_tokens < 0 or not sampling.temperature >= 0:
-            raise InputError("max_new_tokens and temperature must not be negative.")
-        rendered = [self._renderer.render(prompt) for prompt in prompts]
-        for prompt in rendered:
-            self._check_window(prompt, sampling.max_new_tokens)
-        return rendered
-
-    def _check_window(self, prompt: Rendered, more: int) -> None:
-        if len(prompt.ids) + more > self.context_window:
-            msg = (
-                f"A prompt of {len(prompt.ids):,} tokens and {more:,} more for the reply do not fit into the "
-                f"{self.context_window:,} tokens that {self.name} reads at once."
-            )
-            raise InputError(msg, "Use smaller chunks, a shorter question, or a model with a longer window.")
-
-    def _pieces(
-        self, rendered: Rendered, sampling: Sampling, cancel: Cancel | None
-    ) -> Generator[str, None, Generation]:
-        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        gone = threading.Event()
-        cancelled = _flag(cancel, gone)
-        job = self._guard(lambda: self._write(rendered, sampling, cancelled, pieces.put), cancel)
-        future = self._worker.submit(job)
-        future.add_done_callback(lambda _: pieces.put(None))
-        try:
-            while (piece := pieces.get()) is not None:
-                yield piece
-        finally:
-            gone.set()
-        return future.result()
-
     def _write(
-        self, prompt: Rendered, sampling: Sampling, cancelled: Stopped, emit: Callable[[str], None] | None = None
-    ) -> Generation:
-        if sampling.max_new_tokens == 0:
-            return Generation("", (), "length", len(prompt.ids))
-        decode = partial(self._tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        reply = _Reply(ReplyText(decode, sampling.stop, emit), self._eos, sampling.max_new_tokens)
+        self, prompts: Sequence[Rendered], sampling: Sampling, cancelled: Cancelled, emit: Emit | None = None
+    ) -> list[Generation]:
+        return [self._write_one(prompt, sampling, cancelled, emit) for prompt in prompts]
+
+    def _write_one(self, prompt: Rendered, sampling: Sampling, cancelled: Cancelled, emit: Emit | None) -> Generation:
+        reply = self._new_reply(sampling, emit)
         job = {
             "do": "write",
             "prompt": prompt.ids,
@@ -253,13 +145,10 @@ class LlamaCppModel(LanguageModel):
                 self._check_read(prompt, line)
         return reply.result(len(prompt.ids))
 
-    def _score(self, pairs: Sequence[tuple[Rendered, list[tuple[int, ...]]]], cancel: Cancel | None) -> Float32Array:
-        for prompt, texts in pairs:
-            self._check_window(prompt, max(map(len, texts)))
-        cancelled = _flag(cancel)
-        return self._run(lambda: np.array([self._values(*pair, cancelled) for pair in pairs], np.float32), cancel)
+    def _values(self, groups: Mapping[Rendered, Sequence[Ids]], cancelled: Cancelled) -> list[list[float]]:
+        return [self._values_of(prompt, texts, cancelled) for prompt, texts in groups.items()]
 
-    def _values(self, prompt: Rendered, texts: list[tuple[int, ...]], cancelled: Stopped) -> list[float]:
+    def _values_of(self, prompt: Rendered, texts: Sequence[Ids], cancelled: Cancelled) -> list[float]:
         values: list[float] = []
         job = {"do": "score", "prompt": prompt.ids, "continuations": texts}
         for line in self._process.run(job, len(prompt.ids) + max(map(len, texts)) + 1, cancelled):
@@ -282,59 +171,17 @@ class LlamaCppModel(LanguageModel):
             raise ModelError(msg, "Use --runtime transformers, and report it.")
         self._cached += read["prompt_tokens_details"]["cached_tokens"]
 
-    def _run(self, job: Callable[[], T], cancel: Cancel | None) -> T:
-        return self._worker.call(self._guard(job, cancel))
-
-    def _guard(self, job: Callable[[], T], cancel: Cancel | None) -> Callable[[], T]:
+    def _guard(self, job: Callable[[], T], cancelled: Cancelled) -> Callable[[], T]:
         def guarded() -> T:
-            if cancel is not None and cancel.is_set():
+            if cancelled():
                 raise Interrupted("Stopped before the model began.", "Resume the run to go on.")
-            with computing(self.name, cancel, self._lock):
+            with computing(self.name, cancelled, self._lock):
                 result = job()
-            if cancel is not None and cancel.is_set():
+            if cancelled():
                 raise Interrupted("Stopped while the model was writing.", "Resume the run to go on.")
             return result
 
         return guarded
-
-
-class _Reply:
-    """One reply in the making: decides when it is complete."""
-
-    def __init__(self, text: ReplyText, ends: frozenset[int], most: int) -> None:
-        self._text = text
-        self._ends = ends
-        self._most = most
-        self._ids: list[int] = []
-        self._logprobs: list[float] = []
-        self.finish: FinishReason | None = None
-
-    def take(self, token: int, logprob: float) -> None:
-        """Add a token; those after the end are dropped."""
-        if self.finish is not None:
-            return
-        if token in self._ends:
-            self.finish = "stop"
-        else:
-            self._ids.append(token)
-            self._logprobs.append(logprob)
-            if self._text.push(token):
-                self.finish = "stop"
-            elif len(self._ids) >= self._most:
-                self.finish = "length"
-        if self.finish is not None:
-            self._text.finish()
-
-    def result(self, prompt_tokens: int) -> Generation:
-        """The whole reply."""
-        if self.finish is None:
-            raise Interrupted("Stopped while the model was writing.", "Resume the run to go on.")
-        return Generation(self._text.text, tuple(self._ids), self.finish, prompt_tokens, tuple(self._logprobs))
-
-
-def _flag(*events: threading.Event | None) -> Stopped:
-    present = [event for event in events if event is not None]
-    return lambda: any(event.is_set() for event in present)
 
 
 def _release(worker: Worker, process: LlamaProcess) -> None:

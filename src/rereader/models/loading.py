@@ -16,12 +16,19 @@ from transformers.utils import logging
 
 from rereader.models.casting import load_cast
 from rereader.models.identity import hash_files
-from rereader.models.measure import Settings, load_settings, measure, store_settings
+from rereader.models.measure import Settings, load_settings, measure, measure_loaded, store_settings
+from rereader.models.quantised import QUANTISED, Bits, identify, is_quantised, load_quantised, require_quantised
 from rereader.schema.errors import InputError, ModelError, RereaderError
 
 DTYPES = ("float32", "bfloat16", "float16")
 CPU_BATCHES = (1, 4, 16)
 CUDA_BATCHES = (1, 8, 32, 64)
+_OPTIONS: dict[str, Any] = {
+    "attn_implementation": "sdpa",
+    "local_files_only": True,
+    "trust_remote_code": False,
+    "use_safetensors": True,
+}
 _SAFE_SHARE = 0.5
 """Share of the available memory that weights may take."""
 
@@ -44,10 +51,13 @@ def load_parts(
 
     Raises:
         InputError: If device or dtype is unknown.
+        MissingExtra: If the weights are to be quantised and the packages for that are not installed.
         ModelError: If the folder is incomplete, unreadable or needs code of its own.
     """
-    if dtype not in ("auto", *DTYPES):
-        raise InputError(f"Unknown precision {dtype!r}.", f"Use auto, {', '.join(DTYPES)}.")
+    if dtype not in ("auto", *DTYPES, *QUANTISED):
+        raise InputError(f"Unknown precision {dtype!r}.", f"Use auto, {', '.join((*DTYPES, *QUANTISED))}.")
+    if is_quantised(dtype):
+        require_quantised()
     place = _device(device)
     weights = _weight_files(path)
     sha256 = weights_sha256 or hash_files(weights)
@@ -67,11 +77,24 @@ def load_parts(
 def _load_parts(path: Path, device: str, dtype: str, cache: Path | None, weights: Sequence[Path], sha256: str) -> Parts:
     config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    if is_quantised(dtype):
+        return _load_quantised(path, tokenizer, device, dtype, cache, sha256)
     settings = _settings(config, device, dtype, sha256, cache, weights)
     model = _load(path, config, settings.prefill_dtype, device, weights)
     same = settings.decode_dtype == settings.prefill_dtype
     decode_model = model if same else _load(path, config, settings.decode_dtype, device, weights)
     return Parts(model, decode_model, tokenizer, settings, sha256)
+
+
+def _load_quantised(path: Path, tokenizer: Any, device: str, bits: Bits, cache: Path | None, sha256: str) -> Parts:
+    model = load_quantised(path, bits, _half(device), device, **_OPTIONS).eval()
+    key = _key(f"{sha256}+{bits}", device, bits)
+    settings = load_settings(cache, key) if cache is not None else None
+    if settings is None:
+        settings = measure_loaded(model, bits, batches=_batches(device))
+        if cache is not None:
+            store_settings(cache, key, settings)
+    return Parts(model, model, tokenizer, settings, identify(sha256, bits))
 
 
 @contextmanager
@@ -111,16 +134,10 @@ def _weight_files(path: Path) -> list[Path]:
 
 def _load(path: Path, config: Any, dtype: str, device: str, weights: Sequence[Path]) -> Any:
     wanted = getattr(torch, dtype)
-    options: dict[str, Any] = {
-        "attn_implementation": "sdpa",
-        "local_files_only": True,
-        "trust_remote_code": False,
-        "use_safetensors": True,
-    }
     if wanted == _stored_dtype(config):
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, **options)
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, **_OPTIONS)
     else:
-        model = load_cast(path, config, wanted, weights, **options)
+        model = load_cast(path, config, wanted, weights, **_OPTIONS)
     return model.to(device).eval()
 
 
@@ -132,17 +149,31 @@ def _stored_dtype(config: Any) -> torch.dtype:
 def _settings(
     config: Any, device: str, dtype: str, sha256: str, cache: Path | None, weights: Sequence[Path]
 ) -> Settings:
-    machine = (platform.machine(), torch.backends.cpu.get_cpu_capability(), str(torch.get_num_threads()))
-    key = "/".join((sha256, device, dtype, *machine, torch.__version__))
+    key = _key(sha256, device, dtype)
     known = load_settings(cache, key) if cache is not None else None
     if known is not None:
         return known
     dtypes, two_copies = _affordable(config, device, dtype, weights)
-    batches = CUDA_BATCHES if device.startswith("cuda") else CPU_BATCHES
-    settings = measure(config, device, dtypes, two_copies=two_copies, batches=batches)
+    settings = measure(config, device, dtypes, two_copies=two_copies, batches=_batches(device))
     if cache is not None:
         store_settings(cache, key, settings)
     return settings
+
+
+def _key(weights: str, device: str, dtype: str) -> str:
+    machine = (platform.machine(), torch.backends.cpu.get_cpu_capability(), str(torch.get_num_threads()))
+    return "/".join((weights, device, dtype, *machine, torch.__version__))
+
+
+def _batches(device: str) -> Sequence[int]:
+    return CUDA_BATCHES if device.startswith("cuda") else CPU_BATCHES
+
+
+def _half(device: str) -> torch.dtype:
+    """The precision that goes with quantised weights: half where the device computes in it."""
+    if not device.startswith("cuda"):
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
 def _affordable(config: Any, device: str, dtype: str, weights: Sequence[Path]) -> tuple[tuple[str, ...], bool]:
@@ -150,7 +181,7 @@ def _affordable(config: Any, device: str, dtype: str, weights: Sequence[Path]) -
     if dtype != "auto":
         return (dtype,), False
     if device.startswith("cuda"):
-        return (("bfloat16",) if torch.cuda.is_bf16_supported() else ("float16",)), False
+        return (str(_half(device)).removeprefix("torch."),), False
     parameters = sum(file.stat().st_size for file in weights) // _stored_dtype(config).itemsize
     room = _available_bytes() * _SAFE_SHARE
     dtypes = ("bfloat16", "float32") if parameters * 4 <= room else ("bfloat16",)

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import weakref
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
-from rereader.models.base import (
-    Cancel,
-    Capabilities,
-    Device,
-    Float32Array,
-    Generation,
-    LanguageModel,
-    Prompt,
-    Sampling,
-)
+from rereader.models.base import Device, Generation, Sampling
 from rereader.models.extras import require_local
-from rereader.models.measure import Settings, measure
-from rereader.models.rendering import Rendered, Renderer
-from rereader.models.reply import ReplyText
+from rereader.models.measure import Settings
+from rereader.models.rendering import Rendered
+from rereader.models.tokenised import Emit, Ids, TokenisedModel
 from rereader.models.worker import Worker
-from rereader.schema.errors import InputError, Interrupted, ModelError, RereaderError
+from rereader.schema.errors import Interrupted, ModelError, RereaderError
+from rereader.schema.events import Cancelled
 
 if TYPE_CHECKING:
     from rereader.models.decoding import Slots
-    from rereader.models.engine import Cancelled
     from rereader.models.prefix import PrefixStats
 
 T = TypeVar("T")
@@ -40,7 +27,7 @@ _CPU_BLOCK_TOKENS = 1024
 _CUDA_BLOCK_TOKENS = 16384
 
 
-class LocalModel(LanguageModel):
+class LocalModel(TokenisedModel):
     """A causal language model of transformers on a CPU or a CUDA device.
 
     One worker thread owns the model; calls from any thread queue up, and each call is batched on its own, so a reply
@@ -84,15 +71,11 @@ class LocalModel(LanguageModel):
         from rereader.models.identity import fingerprint
         from rereader.models.prefix import PrefixStore
 
-        self.name = name
-        self.capabilities = Capabilities()
-        self.device = str(model.device)
         self._config = model.config.get_text_config()
-        self.context_window = context_window or int(self._config.max_position_embeddings)
+        window = context_window or int(self._config.max_position_embeddings)
+        super().__init__(tokenizer, name=name, context_window=window, ends=_eos_ids(model, tokenizer))
+        self.device = str(model.device)
         self._settings = settings or Settings()
-        self._renderer = Renderer(tokenizer)
-        self._tokenizer = tokenizer
-        self._eos = _eos_ids(model, tokenizer) | self._renderer.end_of_turn_ids()
         models = (model, decode_model if decode_model is not None else model)
         self.fingerprint = fingerprint(models, tokenizer, fingerprint_of_weights)
         block = block_tokens(model.device.type)
@@ -119,7 +102,8 @@ class LocalModel(LanguageModel):
             path: The folder.
             name: Name shown to the user.
             device: ``auto`` (CUDA when there is one), ``cpu``, ``cuda`` or any other torch device.
-            dtype: ``auto`` measures which precision is fastest per phase, ``float32``, ``bfloat16`` or ``float16``.
+            dtype: ``auto`` measures which precision is fastest per phase, ``float32``, ``bfloat16`` or ``float16``;
+                ``8bit`` and ``4bit`` quantise the weights while they load.
             threads: Threads of torch on a CPU.
             settings_cache: JSON file where measured settings are kept and found again.
             context_window: Most tokens of prompt and reply.
@@ -127,7 +111,7 @@ class LocalModel(LanguageModel):
 
         Raises:
             InputError: If a setting is unknown.
-            MissingExtra: If torch or transformers is not installed.
+            MissingExtra: If torch or transformers is not installed, or what quantises.
             ModelError: If the folder cannot be loaded.
         """
         require_local()
@@ -165,102 +149,10 @@ class LocalModel(LanguageModel):
         """What prefix reuse saved so far."""
         return self._worker.call(lambda: self._engine.prefixes.stats)
 
-    def measure(self, seconds: float = 3.0) -> Settings:
-        """Measure batch sizes for the precision in use and take them over; the precision stays as it is."""
-        dtype = str(self._engine.prefill_model.dtype).removeprefix("torch.")
-
-        def job() -> Settings:
-            return measure(self._config, self.device, [dtype], seconds=seconds)
-
-        self._settings = self._run(job, None)
-        return self._settings
-
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, cancel: Cancel | None = None) -> list[Generation]:
-        """Reply to each prompt, in order; see :meth:`LanguageModel.generate`."""
-        rendered = self._ready(prompts, sampling)
-        return self._run(lambda: self._decode(rendered, sampling, _flag(cancel)), cancel)
-
-    def stream(
-        self, prompt: Prompt, sampling: Sampling, cancel: Cancel | None = None
-    ) -> Generator[str, None, Generation]:
-        """Yield the reply's text piece by piece; the generator's return value is the whole reply.
-
-        Work starts with the first piece that is asked for and stops when the generator is closed.
-        """
-        rendered = self._ready([prompt], sampling)
-        return self._pieces(rendered, sampling, cancel)
-
-    def log_likelihood(
-        self, prompts: Sequence[Prompt], continuations: Sequence[str], cancel: Cancel | None = None
-    ) -> Float32Array:
-        """Log-probability of each continuation after its prompt; equal prompts are read once."""
-        if len(prompts) != len(continuations):
-            msg = f"{len(prompts)} prompts need as many continuations, not {len(continuations)}."
-            raise InputError(msg, "Pass one continuation per prompt.")
-        rendered = [self._renderer.render(prompt) for prompt in prompts]
-        texts = [tuple(self._renderer.encode(text)) for text in continuations]
-        groups: dict[Rendered, list[int]] = {}
-        for index, prompt in enumerate(rendered):
-            groups.setdefault(prompt, []).append(index)
-        scores = self._score({prompt: [texts[i] for i in group] for prompt, group in groups.items()}, cancel)
-        result = np.zeros(len(prompts), dtype=np.float32)
-        for group, values in zip(groups.values(), scores, strict=True):
-            result[group] = values
-        return result
-
-    def choose(
-        self,
-        prompts: Sequence[Prompt],
-        options: Sequence[str],
-        null: Prompt | None = None,
-        cancel: Cancel | None = None,
-    ) -> Float32Array:
-        """Log-probability of each option as the beginning of the reply: float32 [n, k].
-
-        Each prompt is read once. Options of one token are read off the logits after it, longer ones are scored whole
-        on its keys and values (without the end of the turn).
-        """
-        from rereader.models.normalise import log_normalise
-
-        ids = [tuple(self._renderer.encode(option)) for option in options]
-        if not ids or not all(ids):
-            raise InputError("A choice needs at least one option, and no option may be empty.")
-        if not prompts:
-            return np.zeros((0, len(ids)), dtype=np.float32)
-        rendered = [self._renderer.render(prompt) for prompt in (*prompts, *([null] if null else []))]
-        distinct = {prompt: ids for prompt in rendered}
-        found = dict(zip(distinct, self._score(distinct, cancel), strict=True))
-        table = np.array([found[prompt] for prompt in rendered], dtype=np.float32)
-        return log_normalise(table[: len(prompts)], table[-1] if null else None)
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text on its own, special tokens read as plain text."""
-        return self._renderer.count(texts)
-
-    def prompt_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
-        """Tokens of each rendered prompt, chat template included."""
-        return [len(self._renderer.render(prompt).ids) for prompt in prompts]
-
     def close(self) -> None:
         """Finish what is queued, end the worker and drop the kept prefixes."""
         self._worker.close()
         self._engine.prefixes.clear()
-
-    def _ready(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Rendered]:
-        if sampling.max_new_tokens < 0 or not sampling.temperature >= 0:
-            raise InputError("max_new_tokens and temperature must not be negative.")
-        rendered = [self._renderer.render(prompt) for prompt in prompts]
-        self._check_window(rendered, [sampling.max_new_tokens] * len(rendered))
-        return rendered
-
-    def _check_window(self, prompts: Sequence[Rendered], extra: Sequence[int]) -> None:
-        for prompt, more in zip(prompts, extra, strict=True):
-            if len(prompt.ids) + more > self.context_window:
-                msg = (
-                    f"A prompt of {len(prompt.ids):,} tokens and {more:,} more for the reply do not fit into the "
-                    f"{self.context_window:,} tokens that {self.name} reads at once."
-                )
-                raise InputError(msg, "Use smaller chunks, a shorter question, or a model with a longer window.")
 
     def _slots(self, rows: int) -> Slots:
         from rereader.models.decoding import Slots
@@ -272,51 +164,19 @@ class LocalModel(LanguageModel):
         decode = min(self._settings.decode_batch, max(1, rows))
         return Slots(min(self._settings.prefill_batch, decode), decode, max(1, budget // per_token))
 
-    def _decode(
-        self,
-        prompts: Sequence[Rendered],
-        sampling: Sampling,
-        cancelled: Cancelled,
-        emit: Callable[[str], None] | None = None,
+    def _write(
+        self, prompts: Sequence[Rendered], sampling: Sampling, cancelled: Cancelled, emit: Emit | None = None
     ) -> list[Generation]:
         from rereader.models.decoding import Decoder
 
-        if sampling.max_new_tokens == 0:
-            return [Generation("", (), "length", len(prompt.ids)) for prompt in prompts]
-        decode = partial(self._tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        make_text = partial(ReplyText, decode, sampling.stop, emit)
-        decoder = Decoder(self._engine, sampling, self._eos, make_text, cancelled)
+        decoder = Decoder(self._engine, sampling, partial(self._new_reply, sampling, emit), cancelled)
         return decoder.run(prompts, self._slots(len(prompts)))
 
-    def _pieces(
-        self, rendered: list[Rendered], sampling: Sampling, cancel: Cancel | None
-    ) -> Generator[str, None, Generation]:
-        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        gone = threading.Event()
-        cancelled = _flag(cancel, gone)
-        future = self._worker.submit(
-            self._guard(lambda: self._decode(rendered, sampling, cancelled, pieces.put), cancelled)
-        )
-        future.add_done_callback(lambda _: pieces.put(None))
-        try:
-            while (piece := pieces.get()) is not None:
-                yield piece
-        finally:
-            gone.set()
-        return future.result()[0]
-
-    def _score(self, groups: dict[Rendered, list[tuple[int, ...]]], cancel: Cancel | None) -> list[list[float]]:
+    def _values(self, groups: Mapping[Rendered, Sequence[Ids]], cancelled: Cancelled) -> list[list[float]]:
         from rereader.models.scoring import Candidates, score_candidates
 
-        self._check_window(list(groups), [max(map(len, texts)) for texts in groups.values()])
         items = [Candidates(prompt, tuple(texts)) for prompt, texts in groups.items()]
-        if not items:
-            return []
-        slots = self._slots(self._settings.decode_batch)
-        return self._run(lambda: score_candidates(self._engine, items, slots, _flag(cancel)), cancel)
-
-    def _run(self, job: Callable[[], T], cancel: Cancel | None) -> T:
-        return self._worker.call(self._guard(job, _flag(cancel)))
+        return score_candidates(self._engine, items, self._slots(self._settings.decode_batch), cancelled)
 
     def _guard(self, job: Callable[[], T], cancelled: Cancelled) -> Callable[[], T]:
         def guarded() -> T:
@@ -340,11 +200,6 @@ class LocalModel(LanguageModel):
 def block_tokens(device: str) -> int:
     """Most tokens in one forward pass on a kind of device (``cuda`` or ``cpu``)."""
     return _CUDA_BLOCK_TOKENS if device == "cuda" else _CPU_BLOCK_TOKENS
-
-
-def _flag(*events: threading.Event | None) -> Cancelled:
-    present = [event for event in events if event is not None]
-    return lambda: any(event.is_set() for event in present)
 
 
 def _use_threads(threads: int | None) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import filelock
 
-from rereader.models.base import Cancel
 from rereader.schema.errors import Interrupted, StoreError
+from rereader.schema.events import Cancelled
 
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 2.0
@@ -27,7 +27,7 @@ def lock_path() -> Path:
 
 
 @contextmanager
-def computing(name: str, cancel: Cancel | None = None, path: Path | None = None) -> Iterator[None]:
+def computing(name: str, cancelled: Cancelled, path: Path | None = None) -> Iterator[None]:
     """Hold the lock; wait for whoever holds it, and say so once after two seconds.
 
     Two models that compute at once on the same cores slow each other down far more than by half, because llama.cpp's
@@ -35,18 +35,18 @@ def computing(name: str, cancel: Cancel | None = None, path: Path | None = None)
 
     Args:
         name: The model that waits, for the message.
-        cancel: Ends the wait.
+        cancelled: Whether to give up waiting.
         path: The lock file; by default that of the user.
 
     Raises:
-        Interrupted: If ``cancel`` is set while waiting.
+        Interrupted: If ``cancelled`` says so while waiting.
         StoreError: If the lock file cannot be made.
     """
     lock = _open(path or lock_path())
     started = time.monotonic()
     said = False
     while not _taken(lock):
-        if cancel is not None and cancel.is_set():
+        if cancelled():
             raise Interrupted("Stopped while another model was at work.", "Resume the run to go on.")
         if not said and time.monotonic() - started > _PATIENCE_SECONDS:
             said = True

@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,22 @@ def measure(
     decode = _measure_phase(models, batches, _probe_decode, PROBE_STEPS * STEP_GROWTH, seconds / 2)
     prefill = _measure_phase(models, batches, _probe_prefill, PROBE_TOKENS * PROBE_READS, seconds / 2)
     return decide(Rates(prefill, decode), two_copies=two_copies)
+
+
+def measure_loaded(model: Any, dtype: str, *, seconds: float = 3.0, batches: Sequence[int] = (1, 4, 16)) -> Settings:
+    """Choose batch sizes by probing a whole model, where no probe of the same precision can be built.
+
+    Args:
+        model: The model.
+        dtype: The name of its precision.
+        seconds: See :func:`measure`.
+        batches: Batch sizes to try, ascending.
+    """
+    models = {dtype: model}
+    decode = _measure_phase(models, batches, _probe_decode, PROBE_STEPS * STEP_GROWTH, seconds / 2)
+    prefill = _measure_phase(models, batches, _probe_prefill, PROBE_TOKENS * PROBE_READS, seconds / 2)
+    # Rates are those of one layer everywhere else.
+    return replace(decide(Rates(prefill, decode), two_copies=False), rates={})
 
 
 def decide(rates: Rates, *, two_copies: bool) -> Settings:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rereader.models.base import FinishReason, Generation
+from rereader.schema.errors import Interrupted
+
 Decode = Callable[[Sequence[int]], str]
 _BROKEN = "\ufffd"
 _MAX_PENDING = 12
@@ -70,3 +73,47 @@ class ReplyText:
             if self._emit is not None:
                 self._emit(self.text[self._emitted : end])
             self._emitted = end
+
+
+class Reply:
+    """One reply in the making: decides when it is complete.
+
+    Args:
+        text: Assembles its text.
+        ends: Token ids that end it; they are not part of it.
+        most: Most tokens.
+    """
+
+    def __init__(self, text: ReplyText, ends: frozenset[int], most: int) -> None:
+        self._text = text
+        self._ends = ends
+        self._most = most
+        self._ids: list[int] = []
+        self._logprobs: list[float] = []
+        self.finish: FinishReason | None = None
+
+    def take(self, token: int, logprob: float) -> None:
+        """Add a token; those after the end are dropped."""
+        if self.finish is not None:
+            return
+        if token in self._ends:
+            self.finish = "stop"
+        else:
+            self._ids.append(token)
+            self._logprobs.append(logprob)
+            if self._text.push(token):
+                self.finish = "stop"
+            elif len(self._ids) >= self._most:
+                self.finish = "length"
+        if self.finish is not None:
+            self._text.finish()
+
+    def result(self, prompt_tokens: int) -> Generation:
+        """The whole reply.
+
+        Raises:
+            Interrupted: If it is not complete.
+        """
+        if self.finish is None:
+            raise Interrupted("Stopped while the model was writing.", "Resume the run to go on.")
+        return Generation(self._text.text, tuple(self._ids), self.finish, prompt_tokens, tuple(self._logprobs))

@@ -19,6 +19,7 @@ from rereader.models.hashing import HashingEmbedder
 from rereader.models.installed import installed, locate, own_gguf
 from rereader.models.manifest import read_manifest
 from rereader.models.providers import check_endpoint, find_endpoint
+from rereader.models.quantised import is_quantised
 from rereader.models.runtimes import Runtime, choose_runtime, marked
 from rereader.schema.endpoint import EndpointSettings
 from rereader.schema.errors import InputError
@@ -184,7 +185,8 @@ def bind(
         threads: Threads of torch and llama.cpp; ``None`` leaves the choice to them.
         endpoints: Model servers by name; ``PROVIDER:MODEL[@URL[#KEY_VARIABLE]]`` needs no entry.
         runtime: What runs reader and gister; ``auto`` is llama.cpp for a reader on a CPU where it is installed and
-            the reader has a GGUF file, and its name says so. A mark in a name goes before.
+            the reader has a GGUF file, and its name says so. ``8bit`` and ``4bit`` quantise the scorer too. A mark in a
+            name goes before.
 
     Raises:
         InputError: If a model is unknown, not pulled, of the wrong kind for its role, or not for ``runtime``.
@@ -221,11 +223,12 @@ def _local(
     if own is not None:
         folder = locate(name, models_dir)
     _check_kind(role, name, folder)
-    given = (folder, _display_name(name, folder), device, threads)
-    load: Callable[[], LanguageModel | Embedder] = partial(_embedder, *given)
+    plain = _display_name(name, folder)
+    load: Callable[[], LanguageModel | Embedder] = partial(_embedder, folder, plain, device, threads)
     if role != "embedder":
-        load = partial(_language_model, *given, _settings_cache(models_dir))
-    return str(folder.resolve()), marked(name, chosen), load
+        how = (_settings_cache(models_dir), chosen if is_quantised(chosen) else "auto")
+        load = partial(_language_model, folder, marked(plain, chosen), device, threads, *how)
+    return marked(str(folder.resolve()), chosen), marked(name, chosen), load
 
 
 def default_names(models_dir: Path) -> tuple[RoleNames, list[str]]:
@@ -292,7 +295,7 @@ def _embedder(folder: Path, name: str, device: str, threads: int | None) -> Embe
 
 
 def _language_model(
-    folder: Path, name: str, device: str, threads: int | None, settings_cache: Path | None
+    folder: Path, name: str, device: str, threads: int | None, settings_cache: Path | None, dtype: str
 ) -> LanguageModel:
     from rereader.models.local import LocalModel
 
@@ -300,6 +303,7 @@ def _language_model(
         folder,
         name=name,
         device=device,
+        dtype=dtype,
         threads=threads,
         settings_cache=settings_cache,
         weights_sha256=_digest(folder),

@@ -1,4 +1,4 @@
-"""Which program runs a model's weights: llama.cpp on CPUs where it can, transformers everywhere."""
+"""What runs a model's weights: llama.cpp on CPUs where it can, transformers everywhere, quantised on request."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from rereader.models.gguf_parts import has_llamacpp
+from rereader.models.quantised import is_quantised, require_quantised
 from rereader.schema.errors import InputError, MissingExtra
 
-Runtime = Literal["auto", "llamacpp", "transformers"]
-Chosen = Literal["llamacpp", "transformers"]
-MARK = " (llama.cpp)"
-"""Follows the name of a model that llama.cpp runs, so that a stored run is resumed with the same program."""
+Runtime = Literal["auto", "llamacpp", "transformers", "8bit", "4bit"]
+"""``8bit`` and ``4bit`` are transformers with weights that are quantised while they load."""
+Chosen = Literal["llamacpp", "transformers", "8bit", "4bit"]
+_MARKS = {"llamacpp": " (llama.cpp)", "8bit": " (8-bit)", "4bit": " (4-bit)"}
+"""Follow the name of a model that is run so, for a stored run to be resumed in the same way."""
 ROLES = ("reader", "gister")
 """Roles that llama.cpp may fill; a scorer asks for what it does slowly or not at all."""
 _BY_ITSELF = ("reader",)
 """Roles that ``auto`` gives to llama.cpp: it reads prompts one by one, and a gister has many; transformers batches them
 and shares the gister's weights with the scorer."""
-_MARKED = re.compile(r"(?P<name>.*\S)\s*\((?P<mark>llama\.cpp|llamacpp|transformers)\)")
+_VECTORS = "embedder"
+_MARKED = re.compile(r"(?P<name>.*\S)\s*\((?P<mark>llama\.cpp|llamacpp|transformers|[84]-?bit)\)")
+_ASKED: dict[str, Runtime] = {"transformers": "transformers", "8bit": "8bit", "4bit": "4bit"}
 
 
 def split_mark(name: str) -> tuple[str, Runtime]:
@@ -27,13 +31,12 @@ def split_mark(name: str) -> tuple[str, Runtime]:
     found = _MARKED.fullmatch(name.strip())
     if found is None:
         return name, "auto"
-    return found["name"], "transformers" if found["mark"] == "transformers" else "llamacpp"
+    return found["name"], _ASKED.get(found["mark"].replace("-", ""), "llamacpp")
 
 
-def marked(name: str, runtime: Chosen) -> str:
+def marked(name: str, runtime: Runtime) -> str:
     """The name that a run shows and keeps."""
-    plain = split_mark(name)[0]
-    return plain + MARK if runtime == "llamacpp" else plain
+    return split_mark(name)[0] + _MARKS.get(runtime, "")
 
 
 def choose_runtime(role: str, name: str, gguf: Path | None, runtime: Runtime, device: str) -> Chosen:
@@ -47,18 +50,21 @@ def choose_runtime(role: str, name: str, gguf: Path | None, runtime: Runtime, de
         device: A torch device or ``auto``.
 
     Raises:
-        InputError: If llama.cpp was asked for and cannot run the model.
-        MissingExtra: If it was asked for and is not installed.
+        InputError: If what was asked for cannot run the model.
+        MissingExtra: If it is not installed.
     """
     plain, asked = split_mark(name)
     if runtime not in get_args(Runtime):
         raise InputError(f"There is no runtime {runtime!r}.", f"Use {', '.join(get_args(Runtime))}.")
+    wanted = runtime if asked == "auto" else asked
+    if is_quantised(wanted) and role != _VECTORS:
+        require_quantised()
+        return wanted
     if role not in ROLES:
-        if asked == "llamacpp":
-            msg = f"llama.cpp cannot be the {role}'s runtime: {', '.join(ROLES)} only."
+        if asked not in ("auto", "transformers"):
+            msg = f"{marked(plain, asked)} cannot be the {role}."
             raise InputError(msg, f"Name {plain} without a mark; transformers runs it.")
         return "transformers"
-    wanted = runtime if asked == "auto" else asked
     if wanted == "llamacpp":
         _check(role, plain, gguf, device)
     elif wanted == "auto":

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from rereader.models.batching import plan_batches, restore, run_halving
 from rereader.models.decoding import Slots
-from rereader.models.engine import Batch, Cancelled, Engine
+from rereader.models.engine import Batch, Engine
 from rereader.models.rendering import Rendered
+from rereader.schema.events import Cancelled
 
 Ids = tuple[int, ...]
 

@@ -105,7 +105,8 @@ def identity(name: str, folder: Path | None) -> str:
     manifest = read_manifest(folder) if folder else None
     if manifest is None:
         return name
-    return f"{manifest.digest}+llamacpp" if split_mark(name)[1] == "llamacpp" else manifest.digest
+    runtime = split_mark(name)[1]
+    return manifest.digest if runtime in ("auto", "transformers") else f"{manifest.digest}+{runtime}"
 
 
 def speed_key(identity: str, device: str) -> str:

@@ -18,10 +18,10 @@ from rereader.models.manifest import read_manifest
 from rereader.models.roles import Models
 from rereader.models.runtimes import marked, split_mark
 from rereader.models.speed import Speed, read_shape, speed_of
+from rereader.models.tokens import TokenCounter
 from rereader.runs.facts import EMBEDDED_CHARACTERS, known_documents, plain_rates
 from rereader.runs.speeds import Source, Speeds, pasts
 from rereader.schema import RereaderError
-from rereader.tools.tokens import TokenCounter
 
 _STEPS_LOOKED_AT = 400
 _CHARACTERS_PER_QUESTION_TOKEN = 4.0
@@ -103,7 +103,7 @@ class Outlook:
         folder = self.folder(name)
         manifest = read_manifest(folder) if folder else None
         if manifest:
-            return marked(manifest.name, "llamacpp") if split_mark(name)[1] == "llamacpp" else manifest.name
+            return marked(manifest.name, split_mark(name)[1])
         return Path(name).name if folder else name.partition("@")[0]
 
     def speed(self, name: str) -> Speed:

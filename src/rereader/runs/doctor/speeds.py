@@ -15,6 +15,7 @@ from rereader.models.hashing import HashingEmbedder
 from rereader.models.installed import locate
 from rereader.models.measure import entries, store_entry
 from rereader.models.providers import find_endpoint
+from rereader.models.quantised import is_quantised
 from rereader.models.roles import HASHING, RoleNames, bind
 from rereader.models.runtimes import ROLES, choose_runtime, marked, split_mark
 from rereader.models.speed import (
@@ -75,7 +76,7 @@ def speeds(scope: Scope) -> list[Finding]:
 
 @dataclass(frozen=True)
 class Variant:
-    """A model as one runtime runs it; ``name`` is marked where that is llama.cpp."""
+    """A model as one runtime runs it; ``name`` is marked where that is not plain transformers."""
 
     role: str
     name: str
@@ -89,6 +90,11 @@ def _variants(names: RoleNames, scope: Scope) -> list[Variant]:
         plain, asked = split_mark(name)
         folder = _folder(plain, scope)
         if folder is None:
+            continue
+        wanted = scope.config.runtime if asked == "auto" else asked
+        if is_quantised(wanted) and role != "embedder":
+            # Plain weights may not fit into memory.
+            found.setdefault(marked(plain, wanted), Variant(role, marked(plain, wanted), folder))
             continue
         found.setdefault(plain, Variant(role, plain, folder))
         if role in ROLES and (asked == "llamacpp" or (find_gguf(folder) and has_llamacpp())):
@@ -191,7 +197,8 @@ def _measure(scope: Scope, names: RoleNames, variants: Sequence[Variant]) -> lis
 
 def _measure_one(scope: Scope, names: RoleNames, one: Variant, text: str) -> None:
     config = scope.config
-    asked = one.name if split_mark(one.name)[1] == "llamacpp" or one.role not in ROLES else f"{one.name} (transformers)"
+    unmarked = split_mark(one.name)[1] == "auto"
+    asked = f"{one.name} (transformers)" if unmarked and one.role in ROLES else one.name
     wanted = replace(names, **{one.role: asked})
     models = bind(wanted, config.models_dir, device=config.device, threads=config.threads, endpoints=config.endpoints)
     try:
