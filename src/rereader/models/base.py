@@ -6,12 +6,12 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rereader.schema.errors import InputError
+from rereader.schema.errors import InputError, ModelError
 
 Float32Array = NDArray[np.float32]
 TextKind = Literal["query", "passage"]
@@ -92,6 +92,28 @@ class Capabilities:
     white_box: bool = False
 
 
+class Head(NamedTuple):
+    """An attention head, both numbers from 0."""
+
+    layer: int
+    head: int
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where the tokens that follow a text look: softmax rows, averaged in two ways; every average sums to 1.
+
+    Args:
+        by_query: Mean over the heads: float32 [queries, tokens], the text's tokens first, then the queries' own.
+        by_head: Mean over the queries: float32 [heads, tokens].
+        ranges: Token range ``[start, end)`` of each segment of the prompt.
+    """
+
+    by_query: Float32Array
+    by_head: Float32Array
+    ranges: tuple[tuple[int, int], ...]
+
+
 Cancel = threading.Event
 
 
@@ -165,6 +187,27 @@ class LanguageModel(ABC):
     def notices(self) -> tuple[str, ...]:
         """What the user should know of the calls so far, such as that tokens were estimated."""
         return ()
+
+    def attention(self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None) -> Attention:
+        """Where what follows a prompt's last cacheable segment looks, by chosen heads.
+
+        The text up to there is read once and kept: the next question, and a reply to the same prompt, go on from it.
+
+        Raises:
+            InputError: If a head does not exist, nothing is cacheable, or the prompt does not fit the window.
+            ModelError: If the model does not show its attention (``capabilities.white_box``).
+        """
+        msg = f"{self.name} does not show what its heads look at."
+        raise ModelError(msg, "Choose a local model that transformers runs, with --role scorer=NAME.")
+
+    def offsets(self, segment: Segment) -> list[tuple[int, int]]:
+        """Character range ``[start, end)`` of each token of a segment.
+
+        Raises:
+            ModelError: If the model does not tell.
+        """
+        msg = f"{self.name} does not tell which characters its tokens stand for."
+        raise ModelError(msg, "Choose a local model that transformers runs, with --role scorer=NAME.")
 
     def close(self) -> None:  # noqa: B027 - most models hold nothing to release
         """Release what the model holds; it must not be used afterwards."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache
 
 from rereader.models import kv
+from rereader.models.attention import Probe, Rows, check_heads, probing
+from rereader.models.base import Head
 from rereader.models.prefix import PrefixStore
 from rereader.models.rendering import Rendered
-from rereader.schema.errors import Interrupted, ModelError
+from rereader.schema.errors import InputError, Interrupted, ModelError
 from rereader.schema.events import Cancelled
 
 
@@ -42,6 +45,43 @@ class Batch:
         return self.width - self.pads
 
 
+@dataclass(frozen=True)
+class Context:
+    """A text that was read: tokens are put after it and taken off again, and nothing is copied.
+
+    Args:
+        ids: Its tokens.
+        boundaries: Where reading it paused, its end included.
+        cache: Keys and values of its tokens, one row; what stands after them does not count.
+    """
+
+    ids: tuple[int, ...]
+    boundaries: tuple[int, ...]
+    cache: Cache
+
+    @property
+    def length(self) -> int:
+        """Tokens of the text."""
+        return len(self.ids)
+
+    def begins(self, prompt: Rendered) -> bool:
+        """Whether a prompt, read boundary by boundary, begins with the text and goes on after it."""
+        return prompt.boundaries == self.boundaries and prompt.ids[: self.length] == self.ids
+
+    def shared(self, ids: tuple[int, ...], boundaries: tuple[int, ...]) -> int:
+        """Length of the beginning that another text, read boundary by boundary, would share."""
+        held = 0
+        for mine, theirs in zip(self.boundaries, boundaries, strict=False):
+            if mine != theirs or ids[held:mine] != self.ids[held:mine]:
+                break
+            held = mine
+        return held
+
+    def rewind(self) -> None:
+        """Take off what was put after the text."""
+        kv.rewind(self.cache, self.length)
+
+
 class Engine:
     """Reads prompts and continues them, with one model or with one copy per phase.
 
@@ -64,6 +104,7 @@ class Engine:
         self.prefixes = PrefixStore[kv.KVPrefix]() if prefixes is None else prefixes
         self.device = torch.device(prefill_model.device)
         self._block = block_tokens
+        self._context: Context | None = None
 
     def prefill(self, prompts: Sequence[Rendered], cancelled: Cancelled) -> Batch:
         """Read the prompts, each on top of its kept prefix.
@@ -71,6 +112,9 @@ class Engine:
         A row whose rest is shorter than the longest one reads some of its prefix again, so that no unused places
         come to lie inside a row: sliding windows count places.
         """
+        context = self._context
+        if context is not None and len(prompts) == 1 and context.begins(prompts[0]):
+            return self._after(context, prompts[0].ids[context.length :], cancelled)
         prefixes = self.prefixes.resolve(prompts, partial(self._extend, cancelled=cancelled))
         held = [0 if prefix is None else prefix.length for prefix in prefixes]
         sizes = [len(prompt.ids) for prompt in prompts]
@@ -83,6 +127,62 @@ class Engine:
         logits = self._read(self.prefill_model, cache, torch.tensor(columns), pads, cancelled)
         kv.check(cache, total)
         return Batch(cache, pads, logits[:, -1].float())
+
+    def read(self, ids: Sequence[int], boundaries: Sequence[int], cancelled: Cancelled) -> Context:
+        """Read a text that questions will be put to, boundary by boundary like a prefix.
+
+        It is kept until another one is read, which shares what it can up to a boundary; :meth:`prefill` of a single
+        prompt goes on from it and gives what it would have given without.
+
+        Args:
+            ids: Tokens of the text.
+            boundaries: Ascending lengths; the last one is that of the text.
+            cancelled: Whether to stop.
+        """
+        wanted, ends, kept = tuple(ids), tuple(boundaries), self._context
+        self._context = None  # a stop in the middle leaves none
+        held = 0 if kept is None else kept.shared(wanted, ends)
+        cache = kv.empty_cache() if kept is None or not held else kept.cache
+        kv.rewind(cache, held)
+        for start, end in pairwise((held, *(end for end in ends if end > held))):
+            self._read(self.prefill_model, cache, torch.tensor([wanted[start:end]]), torch.tensor([0]), cancelled)
+        kv.check(cache, len(wanted))
+        self._context = Context(wanted, ends, cache)
+        return self._context
+
+    def forget(self) -> None:
+        """Let go of the last text."""
+        self._context = None
+
+    def attend(self, context: Context, ids: Sequence[int], heads: Sequence[Head]) -> Rows:
+        """Where tokens put after a text look, by chosen heads; the text is left as it was.
+
+        Returns:
+            Rows over the text's tokens and then ``ids`` themselves.
+
+        Raises:
+            InputError: If a head does not exist, or there are no tokens.
+            ModelError: If the model's attention cannot be read.
+        """
+        check_heads(self.prefill_model.config, heads)
+        if not ids:
+            raise InputError("Attention is read from at least one token after the text.", "Ask a question.")
+        probe = Probe(heads)
+        tokens, unpadded = torch.tensor([list(ids)]), torch.tensor([0])
+        context.rewind()
+        try:
+            with probing(self.prefill_model):
+                self._forward(self.prefill_model, context.cache, tokens, unpadded, 1, probe=probe)
+        finally:
+            context.rewind()
+        return probe.rows()
+
+    def _after(self, context: Context, ids: tuple[int, ...], cancelled: Cancelled) -> Batch:
+        """A batch of the one row that goes on from the last text, in its cache."""
+        context.rewind()
+        unpadded = torch.tensor([0])
+        logits = self._read(self.prefill_model, context.cache, torch.tensor([ids]), unpadded, cancelled)
+        return Batch(context.cache, unpadded, logits[:, -1].float())
 
     def step(self, batch: Batch, tokens: torch.Tensor) -> None:
         """Append one token per row, int64 [rows], and put the next logits into the batch."""
@@ -144,7 +244,9 @@ class Engine:
             logits = self._forward(model, cache, ids[:, start : start + step], pads, 1)
         return logits
 
-    def _forward(self, model: Any, cache: Cache, ids: torch.Tensor, pads: torch.Tensor, keep: int) -> torch.Tensor:
+    def _forward(
+        self, model: Any, cache: Cache, ids: torch.Tensor, pads: torch.Tensor, keep: int, **options: Any
+    ) -> torch.Tensor:
         before = kv.width(cache)
         places = torch.arange(before + ids.shape[1])
         mask = places[None] >= pads[:, None] if bool(pads.any()) else None
@@ -157,6 +259,7 @@ class Engine:
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=keep,
+                **options,
             )
         logits: torch.Tensor = output.logits
         return logits

@@ -87,6 +87,12 @@ def width(cache: Cache) -> int:
     return int(cache.get_seq_length())
 
 
+def rewind(cache: Cache, length: int) -> None:
+    """Forget everything after the first ``length`` places; nothing is copied."""
+    for layer in _layers(cache):
+        layer.show(length)
+
+
 def check(cache: Cache, expected: int) -> None:
     """Make sure that the model keeps one key per token in every layer.
 

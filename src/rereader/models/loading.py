@@ -183,15 +183,15 @@ def _affordable(config: Any, device: str, dtype: str, weights: Sequence[Path]) -
     if device.startswith("cuda"):
         return (str(_half(device)).removeprefix("torch."),), False
     parameters = sum(file.stat().st_size for file in weights) // _stored_dtype(config).itemsize
-    room = _available_bytes() * _SAFE_SHARE
+    room = available_bytes() * _SAFE_SHARE
     dtypes = ("bfloat16", "float32") if parameters * 4 <= room else ("bfloat16",)
     return dtypes, parameters * 6 <= room
 
 
-def _available_bytes() -> int:
+def available_bytes() -> int:
     """Bytes of memory that can be had without swapping."""
     try:
         import psutil  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:
+    except ImportError:  # a bare GPU machine
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     return int(psutil.virtual_memory().available)

@@ -8,16 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rereader.models.base import Device, Generation, Sampling
+from rereader.models.base import Attention, Cancel, Capabilities, Device, Generation, Head, Prompt, Sampling
 from rereader.models.extras import require_local
 from rereader.models.measure import Settings
-from rereader.models.rendering import Rendered
-from rereader.models.tokenised import Emit, Ids, TokenisedModel
+from rereader.models.rendering import MIN_PREFIX_TOKENS, Rendered
+from rereader.models.tokenised import Emit, Ids, TokenisedModel, flag
 from rereader.models.worker import Worker
-from rereader.schema.errors import Interrupted, ModelError, RereaderError
+from rereader.schema.errors import InputError, Interrupted, ModelError, RereaderError
 from rereader.schema.events import Cancelled
 
 if TYPE_CHECKING:
+    from rereader.models.attention import Rows
     from rereader.models.decoding import Slots
     from rereader.models.prefix import PrefixStats
 
@@ -74,6 +75,7 @@ class LocalModel(TokenisedModel):
         self._config = model.config.get_text_config()
         window = context_window or int(self._config.max_position_embeddings)
         super().__init__(tokenizer, name=name, context_window=window, ends=_eos_ids(model, tokenizer))
+        self.capabilities = Capabilities(white_box=True)
         self.device = str(model.device)
         self._settings = settings or Settings()
         models = (model, decode_model if decode_model is not None else model)
@@ -149,10 +151,38 @@ class LocalModel(TokenisedModel):
         """What prefix reuse saved so far."""
         return self._worker.call(lambda: self._engine.prefixes.stats)
 
+    def attention(self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None) -> Attention:
+        """Where what follows a prompt's last cacheable segment looks; see :meth:`LanguageModel.attention`."""
+        rendered = self._renderer.render(prompt)
+        self._check_window(rendered, 0)
+        if not rendered.boundaries:
+            msg = f"No segment of the prompt is cacheable, or the text before has under {MIN_PREFIX_TOKENS} tokens."
+            raise InputError(msg, "Mark the segment with which the text ends as cacheable.")
+        self._check_memory(len(rendered.ids))
+        length, cancelled = rendered.boundaries[-1], flag(cancel)
+
+        def job() -> Rows:
+            context = self._engine.read(rendered.ids[:length], rendered.boundaries, cancelled)
+            return self._engine.attend(context, rendered.ids[length:], heads)
+
+        rows = self._run(job, cancelled)
+        return Attention(rows.by_query.numpy(), rows.by_head.numpy(), rendered.ranges)
+
     def close(self) -> None:
-        """Finish what is queued, end the worker and drop the kept prefixes."""
+        """Finish what is queued, end the worker and drop the kept prefixes and text."""
         self._worker.close()
         self._engine.prefixes.clear()
+        self._engine.forget()
+
+    def _check_memory(self, tokens: int) -> None:
+        from rereader.models.kv import bytes_per_token
+
+        needed = tokens * bytes_per_token(self._config, self._engine.prefill_model.dtype)
+        free = free_bytes(self._engine.device)
+        if needed > free:
+            sizes = f"{needed / 1e9:.2f} GB of memory, {free / 1e9:.2f} GB are free"
+            msg = f"Keys and values of {tokens:,} tokens take {sizes}."
+            raise InputError(msg, "Use a smaller model, or less text at once.")
 
     def _slots(self, rows: int) -> Slots:
         from rereader.models.decoding import Slots
@@ -216,9 +246,15 @@ def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 def _cache_bytes(device: Any) -> int:
-    if device.type != "cuda":
-        return _CPU_CACHE_BYTES
+    return int(free_bytes(device) * 0.4) if device.type == "cuda" else _CPU_CACHE_BYTES
+
+
+def free_bytes(device: Any) -> int:
+    """Bytes of memory that can be had on a device."""
     import torch
 
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(free * 0.4)
+    from rereader.models.loading import available_bytes
+
+    if device.type != "cuda":
+        return available_bytes()
+    return int(torch.cuda.mem_get_info(device)[0])

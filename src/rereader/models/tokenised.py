@@ -19,6 +19,7 @@ from rereader.models.base import (
     LanguageModel,
     Prompt,
     Sampling,
+    Segment,
 )
 from rereader.models.normalise import log_normalise
 from rereader.models.rendering import Rendered, Renderer
@@ -68,7 +69,7 @@ class TokenisedModel(LanguageModel):
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, cancel: Cancel | None = None) -> list[Generation]:
         """Reply to each prompt, in order; see :meth:`LanguageModel.generate`."""
-        rendered, cancelled = self._ready(prompts, sampling), _flag(cancel)
+        rendered, cancelled = self._ready(prompts, sampling), flag(cancel)
         return self._run(lambda: self._replies(rendered, sampling, cancelled), cancelled)
 
     def stream(
@@ -119,6 +120,10 @@ class TokenisedModel(LanguageModel):
         table = np.array([found[prompt] for prompt in rendered], dtype=np.float32)
         return log_normalise(table[: len(prompts)], table[-1] if null else None)
 
+    def offsets(self, segment: Segment) -> list[tuple[int, int]]:
+        """Character range ``[start, end)`` of each token of a segment."""
+        return self._renderer.offsets(segment.text, trusted=segment.trusted)
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text on its own, special tokens read as plain text."""
         return self._renderer.count(texts)
@@ -158,7 +163,7 @@ class TokenisedModel(LanguageModel):
     ) -> Generator[str, None, Generation]:
         pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         gone = threading.Event()
-        cancelled = _flag(cancel, gone)
+        cancelled = flag(cancel, gone)
         job = self._guard(lambda: self._replies(rendered, sampling, cancelled, pieces.put), cancelled)
         future = self._worker.submit(job)
         future.add_done_callback(lambda _: pieces.put(None))
@@ -174,13 +179,14 @@ class TokenisedModel(LanguageModel):
             self._check_window(prompt, max(map(len, texts)))
         if not groups:
             return {}
-        cancelled = _flag(cancel)
+        cancelled = flag(cancel)
         return dict(zip(groups, self._run(lambda: self._values(groups, cancelled), cancelled), strict=True))
 
     def _run(self, job: Callable[[], T], cancelled: Cancelled = lambda: False) -> T:
         return self._worker.call(self._guard(job, cancelled))
 
 
-def _flag(*events: threading.Event | None) -> Cancelled:
+def flag(*events: threading.Event | None) -> Cancelled:
+    """Whether any of the events is set."""
     present = [event for event in events if event is not None]
     return lambda: any(event.is_set() for event in present)
