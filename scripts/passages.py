@@ -1,7 +1,6 @@
-"""What the tuning scripts share: a text cut into passages, ranked by BM25 and vectors, and the recall of a ranking."""
+"""What the tuning scripts share: a text cut into passages, their vectors, and the recall of a ranking."""
 
 import json
-import sqlite3
 import subprocess
 import time
 
@@ -40,31 +39,6 @@ def sentences_of(text):
 def dense_scores(passages, cosine):
     """Of every passage, the cosine of its best sentence."""
     return np.array([cosine[inside].max() for _, _, inside in passages])
-
-
-class Words:
-    """BM25 over passages, by FTS5 as in the library."""
-
-    def __init__(self, text, passages):
-        self.total = len(passages)
-        self.table = sqlite3.connect(":memory:")
-        self.table.execute(
-            "CREATE VIRTUAL TABLE f USING fts5(t, content='', tokenize=\"porter unicode61 remove_diacritics 2\")"
-        )
-        rows = [(i, text[start:end]) for i, (start, end, _) in enumerate(passages)]
-        self.table.executemany("INSERT INTO f (rowid, t) VALUES (?, ?)", rows)
-
-    def bm25(self, words):
-        """Score of every passage."""
-        scores = np.zeros(self.total)
-        query = " OR ".join(sorted({f'"{word}"' for word in words}))
-        for i, value in self.table.execute("SELECT rowid, -bm25(f) FROM f WHERE f MATCH ?", (query,)):
-            scores[i] = value
-        return scores
-
-    def holding(self, word):
-        """Number of passages that hold a word."""
-        return self.table.execute("SELECT COUNT(*) FROM f WHERE f MATCH ?", (f'"{word}"',)).fetchone()[0]
 
 
 def recall(scores, passages, text, gold, words):

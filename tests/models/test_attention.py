@@ -12,7 +12,7 @@ from local_models import wrap
 
 from rereader.models import attention, kv
 from rereader.models import local as local_module
-from rereader.models.attention import Probe, all_heads
+from rereader.models.attention import Probe
 from rereader.models.base import Head, Sampling, Segment
 from rereader.models.engine import Engine
 from rereader.models.rendering import Rendered
@@ -54,6 +54,10 @@ def model(request):
     return tiny_model(request.param, seed=3)[0]
 
 
+def all_heads(config):
+    return [Head(layer, head) for layer in range(2) for head in range(config.get_text_config().num_attention_heads)]
+
+
 def eager(model, tokens):
     """All softmax rows of a whole prompt: float32 [layers, heads, tokens, tokens]."""
     before = model.config._attn_implementation
@@ -87,7 +91,7 @@ def test_blocks_of_keys_change_nothing(model):
     context = engine.read(text, [len(text)], never)
     whole = engine.attend(context, question, heads)
     for block in (1, 7, 64):
-        probe = Probe(heads, block)
+        probe = Probe(heads, block=block)
         with attention.probing(model):
             engine._forward(model, context.cache, torch.tensor([question]), torch.tensor([0]), 1, probe=probe)
         kv.rewind(context.cache, context.length)
@@ -201,12 +205,15 @@ def test_a_local_model_tells_where_a_question_looks(family):
     found = local.attention(prompt, heads)
     rendered = local._renderer.render(prompt)
     boundary = found.ranges[1][1]
-    plain = eager(local._engine.prefill_model, list(rendered.ids))[[1, 0], [2, 3], boundary:].numpy()
-    np.testing.assert_allclose(found.by_query, plain.mean(0), rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(found.by_head, plain.mean(1), rtol=1e-3, atol=1e-6)
+    plain = eager(local._engine.prefill_model, list(rendered.ids))[[1, 0], [2, 3]].numpy()
+    question = slice(*found.ranges[2])
+    assert question.stop < len(rendered.ids)  # the template's tokens follow
+    np.testing.assert_allclose(found.by_query, plain[:, boundary:].mean(0), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(found.by_head, plain[:, question].mean(1), rtol=1e-3, atol=1e-6)
     reply = local.generate([prompt], Sampling(max_new_tokens=5))[0]
     assert reply == wrap(family).generate([prompt], Sampling(max_new_tokens=5))[0]
     assert local.capabilities.white_box
+    assert local.all_heads() == all_heads(local._config)
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -227,6 +234,8 @@ def test_what_cannot_be_read_is_one_line(monkeypatch):
         local.attention((Segment("user", TEXT), Segment("user", " Who?")), [Head(0, 0)])
     with pytest.raises(InputError, match="do not fit"):
         local.attention(asked(TEXT * 9, " Who?"), [Head(0, 0)])
+    with pytest.raises(InputError, match="Nothing follows"):
+        local.attention(asked(TEXT, ""), [Head(0, 0)])
     monkeypatch.setattr(local_module, "free_bytes", lambda _: 20_000)
     with pytest.raises(InputError, match=r"take 0\.\d+ GB of memory, 0\.00 GB are free"):
         local.attention(asked(TEXT, " Who?"), [Head(0, 0)])
@@ -235,7 +244,12 @@ def test_what_cannot_be_read_is_one_line(monkeypatch):
     cancel.set()
     with pytest.raises(Interrupted):
         wrap().attention(asked(TEXT, " Who?"), [Head(0, 0)], cancel)
-    for call in (lambda m: m.attention(asked(TEXT, "?"), [Head(0, 0)]), lambda m: m.offsets(Segment("user", TEXT))):
-        with pytest.raises(ModelError) as caught:
-            call(ScriptedModel(["x"]))
+    scripted = ScriptedModel(["x"])
+    for call in (
+        lambda: scripted.attention(asked(TEXT, "?"), [Head(0, 0)]),
+        lambda: scripted.offsets(Segment("user", TEXT)),
+        scripted.all_heads,
+    ):
+        with pytest.raises(ModelError, match="does not show") as caught:
+            call()
         assert caught.value.hint

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -15,14 +17,20 @@ from rereader.cli.console import interruptible, notes, output, print_json
 from rereader.cli.progress import listener
 from rereader.config import Config, load_config
 from rereader.models import installed as shelf
+from rereader.models.base import Cancel
 from rereader.models.catalogue import CatalogueEntry, load_catalogue
 from rereader.models.gguf_parts import find_gguf
+from rereader.models.headlist import detected_file, heads_in_use
 from rereader.models.hub import download, is_hub_id
 from rereader.models.manifest import verify
 from rereader.models.pull import pull
+from rereader.models.roles import bind_scorer, white_box
 from rereader.models.runtimes import choose_runtime
 from rereader.schema import Event, Progress
 from rereader.schema.endpoint import EndpointSettings
+
+if TYPE_CHECKING:
+    from rereader.evals.heads import Detection
 
 app = typer.Typer(help="List, pull and show models.", no_args_is_help=True)
 DEFAULTS = ("minilm", "smollm2-135m", "qwen2.5-coder-1.5b")
@@ -124,6 +132,58 @@ def show_model(
     for role, runtime in _runtimes(entry, config).items():
         output().print(f"runs as {role} on: {runtime}", markup=False)
     output().print("packages: " + ", ".join(f"{p.name} {p.version}" for p in entry.packages), markup=False)
+
+
+@app.command("heads")
+def show_heads(
+    name: Annotated[str, typer.Argument(help="Name or alias.", autocompletion=completion.model_names)],
+    detect: Annotated[
+        str | None, typer.Option(metavar="SET", help="Find them on hotpotqa, 2wikimultihopqa, musique or needles.")
+    ] = None,
+    items: Annotated[int, typer.Option(min=2, help="Most questions to find them on.")] = 128,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write what was found; by default it comes into use.")
+    ] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Show a model's retrieval heads (layer-head, best first), or find them on questions whose answers are marked.
+
+    Finding needs the benchmark data (REREADER_DATA) and takes a few seconds for each question.
+
+    For example:
+
+    rereader models heads tiny
+
+    rereader models heads tiny --detect hotpotqa
+    """
+    config = load_config()
+    if detect is not None:
+        with interruptible() as cancel, listener(quiet=quiet) as listen:
+            told = partial(_tell, listen, name, time.monotonic(), "heads")
+            found = _detect(config, name, detect, items, told, cancel)
+        found.write(out or detected_file(shelf.locate(name, config.models_dir), config.models_dir))
+        shared = f"{found.overlap} of {len(found.heads)} are found on each half of them"
+        heads, source = list(found.heads), f"found on {found.items} questions of {detect}; {shared}"
+    else:
+        heads, source = heads_in_use(name, config.models_dir)
+    if json:
+        print_json({"model": name, "heads": heads, "source": source})
+        return
+    output().print(" ".join(f"{head.layer}-{head.head}" for head in heads), markup=False)
+    notes().print(source, markup=False)
+
+
+def _detect(
+    config: Config, name: str, source: str, items: int, told: Callable[[int, int], None], cancel: Cancel
+) -> Detection:
+    from rereader.evals.data import data_folder
+    from rereader.evals.heads import detect
+    from rereader.evals.marked import marked_items
+
+    chosen = marked_items(source, data_folder(), "detect")[:items]
+    with closing(bind_scorer(name, config.models_dir, device=config.device, threads=config.threads)) as models:
+        return detect(white_box(models), source, chosen, told, cancel)
 
 
 def _runtimes(entry: CatalogueEntry, config: Config) -> dict[str, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +14,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
+from rereader.config import load_config
 from rereader.evals.data import data_folder
 from rereader.evals.environment import describe_commit
 from rereader.evals.harness import Outcome, Session, SessionFactory, run_bench
 from rereader.evals.items import SPLITS, Split, load_benchmark
+from rereader.evals.marked import marked_items
 from rereader.evals.report import render, update_file
 from rereader.evals.suite import load_suite, suite_names
+from rereader.models.headlist import heads_in_use, read_heads
 from rereader.models.providers import endpoint_name
+from rereader.models.roles import bind_scorer, white_box
 from rereader.schema import InputError, Progress
 from rereader.schema.events import Listener
 
@@ -82,6 +87,38 @@ def run_suite(
     typer.echo(json.dumps(_as_plain(outcome)) if as_json else _as_text(outcome))
 
 
+@bench_app.command("sentences")
+def sentences(
+    source: Annotated[str, typer.Argument(help="hotpotqa, 2wikimultihopqa, musique or needles.")],
+    model: Annotated[str, typer.Option(help="The model whose attention is read.")] = "smollm2-135m",
+    heads: Annotated[
+        list[str] | None, typer.Option(help="A list of heads, NAME=FILE; the one in use by default.")
+    ] = None,
+    items: Annotated[int, typer.Option(min=1, help="Most items.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="Results; docs/results/sentences-SET.jsonl by default.")] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
+) -> None:
+    """Rank the sentences of short texts by attention heads, MiniLM and BM25, and append the recall of each ranking.
+
+    For example:
+
+        rereader bench sentences hotpotqa
+
+        rereader bench sentences needles --model qwen2.5-coder-0.5b --items 50
+    """
+    from rereader.evals.sentences import measure_sentences
+
+    chosen = marked_items(source, data_folder(), "test")[:items]
+    folder = load_config(models_dir=models_dir).models_dir
+    files = [pair.partition("=") for pair in heads or ()]
+    lists = {name: read_heads(Path(file)) for name, _, file in files} or {"in use": heads_in_use(model, folder)[0]}
+    path = out or Path("docs/results") / f"sentences-{source}.jsonl"
+    with closing(bind_scorer(model, folder)) as models, _progress_bar(Console(stderr=True)) as listener:
+        scorer, told = white_box(models), partial(_told, listener)
+        written = measure_sentences(scorer, models.embedder, source, chosen, lists, path, told)
+    typer.echo(f"{path}: {written} rows written.")
+
+
 @bench_app.command("report")
 def report(
     files: Annotated[list[Path], typer.Argument(help="Results files.")],
@@ -140,6 +177,10 @@ def _session_factory(model: str | None, models_dir: Path | None, reader: bool) -
         return open_measured(workspace, model=model, models_dir=models_dir, reader=reader)
 
     return opened
+
+
+def _told(listener: Listener, done: int, total: int) -> None:
+    listener(Progress("items", done, total))
 
 
 @contextmanager

@@ -50,14 +50,16 @@ class Probe:
 
     Args:
         heads: The heads; no two alike.
+        meant: Range of the queries that a head's mean is over; by default all.
         block: Most keys looked at in one go.
     """
 
-    def __init__(self, heads: Sequence[Head], block: int = BLOCK) -> None:
+    def __init__(self, heads: Sequence[Head], meant: slice = slice(None), block: int = BLOCK) -> None:
         self._places: dict[int, list[int]] = defaultdict(list)
         for place, head in enumerate(heads):
             self._places[head.layer].append(place)
         self._heads = list(heads)
+        self._meant = meant
         self._block = block
         self._left = set(self._places)
         self._by_query: torch.Tensor | None = None
@@ -90,7 +92,7 @@ class Probe:
             rows = (products - normal[..., None]).exp()
             end = start + rows.shape[-1]
             self._by_query[:, start:end] += rows.sum(0).cpu()
-            by_head[:, start:end] = rows.mean(1).cpu()
+            by_head[:, start:end] = rows[:, self._meant].mean(1).cpu()
         self._by_head |= dict(zip(places, by_head, strict=True))
         self._left.discard(layer)
         if not self._left:
@@ -168,12 +170,6 @@ def check_heads(config: Any, heads: Sequence[Head]) -> None:
             size = f"{text.num_hidden_layers} layers of {text.num_attention_heads} heads"
             msg = f"There is no head {head.layer}-{head.head} in a model of {size}."
             raise InputError(msg, "Use the list of heads that was made for this model.")
-
-
-def all_heads(config: Any) -> list[Head]:
-    """Every head of a model, layer by layer."""
-    text = config.get_text_config()
-    return [Head(layer, head) for layer in range(text.num_hidden_layers) for head in range(text.num_attention_heads)]
 
 
 def _attend(

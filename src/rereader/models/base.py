@@ -104,8 +104,10 @@ class Attention:
     """Where the tokens that follow a text look: softmax rows, averaged in two ways; every average sums to 1.
 
     Args:
-        by_query: Mean over the heads: float32 [queries, tokens], the text's tokens first, then the queries' own.
-        by_head: Mean over the queries: float32 [heads, tokens].
+        by_query: Mean over the heads: float32 [queries, tokens]; queries are all tokens after the text, to the end of
+            the prompt, tokens are those of the whole prompt.
+        by_head: Mean over the tokens of the segments after the text, without what the chat template puts around them:
+            float32 [heads, tokens].
         ranges: Token range ``[start, end)`` of each segment of the prompt.
     """
 
@@ -188,6 +190,14 @@ class LanguageModel(ABC):
         """What the user should know of the calls so far, such as that tokens were estimated."""
         return ()
 
+    def all_heads(self) -> list[Head]:
+        """Every attention head, layer by layer.
+
+        Raises:
+            ModelError: If the model does not show them.
+        """
+        raise self._hidden()
+
     def attention(self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None) -> Attention:
         """Where what follows a prompt's last cacheable segment looks, by chosen heads.
 
@@ -197,8 +207,7 @@ class LanguageModel(ABC):
             InputError: If a head does not exist, nothing is cacheable, or the prompt does not fit the window.
             ModelError: If the model does not show its attention (``capabilities.white_box``).
         """
-        msg = f"{self.name} does not show what its heads look at."
-        raise ModelError(msg, "Choose a local model that transformers runs, with --role scorer=NAME.")
+        raise self._hidden()
 
     def offsets(self, segment: Segment) -> list[tuple[int, int]]:
         """Character range ``[start, end)`` of each token of a segment.
@@ -206,8 +215,11 @@ class LanguageModel(ABC):
         Raises:
             ModelError: If the model does not tell.
         """
-        msg = f"{self.name} does not tell which characters its tokens stand for."
-        raise ModelError(msg, "Choose a local model that transformers runs, with --role scorer=NAME.")
+        raise self._hidden()
+
+    def _hidden(self) -> ModelError:
+        msg = f"{self.name} does not show what its attention heads look at."
+        return ModelError(msg, "Choose a local model that transformers runs, with --role scorer=NAME.")
 
     def close(self) -> None:  # noqa: B027 - most models hold nothing to release
         """Release what the model holds; it must not be used afterwards."""

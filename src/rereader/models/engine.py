@@ -154,8 +154,14 @@ class Engine:
         """Let go of the last text."""
         self._context = None
 
-    def attend(self, context: Context, ids: Sequence[int], heads: Sequence[Head]) -> Rows:
+    def attend(self, context: Context, ids: Sequence[int], heads: Sequence[Head], meant: slice = slice(None)) -> Rows:
         """Where tokens put after a text look, by chosen heads; the text is left as it was.
+
+        Args:
+            context: The text.
+            ids: The tokens.
+            heads: The heads.
+            meant: Range of ``ids`` that a head's mean is over.
 
         Returns:
             Rows over the text's tokens and then ``ids`` themselves.
@@ -167,7 +173,7 @@ class Engine:
         check_heads(self.prefill_model.config, heads)
         if not ids:
             raise InputError("Attention is read from at least one token after the text.", "Ask a question.")
-        probe = Probe(heads)
+        probe = Probe(heads, meant)
         tokens, unpadded = torch.tensor([list(ids)]), torch.tensor([0])
         context.rewind()
         try:

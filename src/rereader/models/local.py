@@ -151,6 +151,11 @@ class LocalModel(TokenisedModel):
         """What prefix reuse saved so far."""
         return self._worker.call(lambda: self._engine.prefixes.stats)
 
+    def all_heads(self) -> list[Head]:
+        """Every attention head, layer by layer."""
+        layers, heads = self._config.num_hidden_layers, self._config.num_attention_heads
+        return [Head(layer, head) for layer in range(layers) for head in range(heads)]
+
     def attention(self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None) -> Attention:
         """Where what follows a prompt's last cacheable segment looks; see :meth:`LanguageModel.attention`."""
         rendered = self._renderer.render(prompt)
@@ -160,10 +165,14 @@ class LocalModel(TokenisedModel):
             raise InputError(msg, "Mark the segment with which the text ends as cacheable.")
         self._check_memory(len(rendered.ids))
         length, cancelled = rendered.boundaries[-1], flag(cancel)
+        after = [(start, end) for start, end in rendered.ranges if start >= length and end > start]
+        if not after:
+            raise InputError("Nothing follows the text.", "Put a question after the last cacheable segment.")
+        meant = slice(after[0][0] - length, after[-1][1] - length)
 
         def job() -> Rows:
             context = self._engine.read(rendered.ids[:length], rendered.boundaries, cancelled)
-            return self._engine.attend(context, rendered.ids[length:], heads)
+            return self._engine.attend(context, rendered.ids[length:], heads, meant)
 
         rows = self._run(job, cancelled)
         return Attention(rows.by_query.numpy(), rows.by_head.numpy(), rendered.ranges)
