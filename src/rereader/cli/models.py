@@ -162,7 +162,7 @@ def show_heads(
         with interruptible() as cancel, listener(quiet=quiet) as listen:
             told = partial(_tell, listen, name, time.monotonic(), "heads")
             found = _detect(config, name, detect, items, told, cancel)
-        found.write(out or detected_file(shelf.locate(name, config.models_dir), config.models_dir))
+        found.write(out or detected_file(name, config.models_dir))
         shared = f"{found.overlap} of {len(found.heads)} are found on each half of them"
         heads, source = list(found.heads), f"found on {found.items} questions of {detect}; {shared}"
     else:

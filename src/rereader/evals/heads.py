@@ -47,6 +47,7 @@ class Detection:
 
     def write(self, path: Path) -> None:
         """Store it as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
 
 

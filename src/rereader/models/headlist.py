@@ -6,33 +6,42 @@ import json
 from pathlib import Path
 
 from rereader.models.base import Head
-from rereader.models.catalogue import load_catalogue
+from rereader.models.catalogue import CatalogueEntry, load_catalogue
 from rereader.models.installed import locate
-from rereader.schema.errors import InputError, RereaderError
+from rereader.schema.errors import InputError
 
 
-def detected_file(folder: Path, models_dir: Path) -> Path:
-    """Where the list that was found for the model of a folder is kept."""
-    return models_dir / f".heads-{folder.name}.json"
+def detected_file(name: str, models_dir: Path) -> Path:
+    """Where the list that was found for a model is kept.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    entry = _entry(name)
+    return models_dir / f".heads-{entry.name if entry else locate(name, models_dir, weights=False).name}.json"
 
 
 def heads_in_use(name: str, models_dir: Path) -> tuple[list[Head], str]:
     """A model's retrieval heads, best first, and where the list comes from.
 
     Raises:
-        InputError: If there is no list, or the one that was found here cannot be read.
+        InputError: If there is no such model or no list, or the one that was found here cannot be read.
     """
-    path = detected_file(locate(name, models_dir, weights=False), models_dir)
+    path = detected_file(name, models_dir)
     if path.is_file():
         return read_heads(path), f"found on this machine ({path})"
-    try:
-        published = load_catalogue().find(name).heads
-    except RereaderError:
-        published = ()
-    if not published:
+    entry = _entry(name)
+    if entry is None or not entry.heads:
         msg = f"There is no list of retrieval heads for {name}."
         raise InputError(msg, f"Run: rereader models heads {name} --detect hotpotqa")
-    return [Head(layer, head) for layer, head in published], "the catalogue"
+    return [Head(layer, head) for layer, head in entry.heads], "the catalogue"
+
+
+def _entry(name: str) -> CatalogueEntry | None:
+    try:
+        return load_catalogue().find(name)
+    except InputError:
+        return None
 
 
 def read_heads(path: Path) -> list[Head]:

@@ -1,0 +1,71 @@
+"""``rereader models heads``."""
+
+import gzip
+import json
+
+import pytest
+
+from rereader.models.tiny import tiny_model
+
+
+@pytest.fixture
+def folder(tmp_path, capsys):
+    """A tiny model that is a folder of the user's."""
+    path = tmp_path / "mine"
+    model, tokenizer = tiny_model("qwen2", seed=5)
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    capsys.readouterr()  # its progress bars
+    return path
+
+
+@pytest.fixture
+def questions(tmp_path, monkeypatch):
+    rows = [
+        {
+            "id": f"q{number}",
+            "type": "bridge",
+            "question": f"Who keeps the bees of field {number}?",
+            "supporting_facts": [["Bees", 1]],
+            "paragraphs": [{"title": "Bees", "sentences": ["Bees fly.", f"Ana keeps field {number}.", ""]}],
+        }
+        for number in range(20)
+    ]
+    (tmp_path / "data" / "multihop").mkdir(parents=True)
+    lines = "\n".join(json.dumps(row) for row in rows)
+    (tmp_path / "data" / "multihop" / "hotpotqa.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    monkeypatch.setenv("REREADER_DATA", str(tmp_path / "data"))
+
+
+def test_published_heads_are_shown_without_the_model(command):
+    code, out, err = command("models", "heads", "tiny")
+    assert code == 0 and out.startswith("18-7 18-6 ") and "the catalogue" in err
+    found = json.loads(command("models", "heads", "tiny", "--json")[1])
+    assert found["model"] == "tiny" and found["heads"][0] == [18, 7]
+
+
+def test_found_heads_come_into_use(command, folder, questions):
+    code, _, err = command("models", "heads", folder)
+    assert code == 2 and "--detect" in err and len(err.splitlines()) == 1
+    code, out, err = command("models", "heads", folder, "--detect", "hotpotqa", "--items", "4", "--quiet")
+    assert code == 0, err
+    assert "found on 4 questions of hotpotqa" in err
+    code, again, err = command("models", "heads", folder)
+    assert (code, again) == (0, out) and "on this machine" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "nowhere"),
+        (["tiny", "--detect", "hotpotqa"], "REREADER_DATA"),
+        (["tiny", "--detect", "squad"], "squad"),
+    ],
+)
+def test_bad_input_gets_one_line(command, arguments, words, monkeypatch, tmp_path):
+    monkeypatch.delenv("REREADER_DATA", raising=False)
+    if "squad" in arguments:
+        monkeypatch.setenv("REREADER_DATA", str(tmp_path))
+    code, out, err = command("models", "heads", *arguments)
+    assert (code, out, words in err) == (2, "", True)
+    assert len(err.splitlines()) == 1
