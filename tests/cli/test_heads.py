@@ -54,6 +54,22 @@ def test_found_heads_come_into_use(command, folder, questions):
     assert (code, again) == (0, out) and "on this machine" in err
 
 
+def test_heads_are_compared_with_other_rankings(command, folder, questions, tmp_path):
+    out = tmp_path / "rows.jsonl"
+    code, _, err = command("bench", "sentences", "hotpotqa", "--model", folder, "--out", out)
+    assert code == 2 and "--detect" in err
+    found = tmp_path / "heads.json"
+    command("models", "heads", folder, "--detect", "hotpotqa", "--items", "4", "--quiet", "--out", found)
+    given = ("bench", "sentences", "hotpotqa", "--model", folder, "--out", out, "--heads")
+    code, said, _ = command(*given, f"mine={found}", "--items", "3")
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert code == 0 and f"{len(rows) - 1} rows written" in said
+    assert {row["item"] for row in rows[1:]} and rows[0]["heads"]["mine"]
+    assert "0 rows written" in command(*given, f"mine={found}", "--items", "3")[1]
+    code, _, err = command(*given, f"mine={out}")
+    assert code == 2 and "no list of heads" in err and len(err.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
