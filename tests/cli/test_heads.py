@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from rereader.models.headlist import published_heads
 from rereader.models.tiny import tiny_model
 
 
@@ -42,6 +43,13 @@ def test_published_heads_are_shown_without_the_model(command):
     assert code == 0 and out.startswith("18-7 18-6 ") and "the catalogue" in err
     found = json.loads(command("models", "heads", "tiny", "--json")[1])
     assert found["model"] == "tiny" and found["heads"][0] == [18, 7]
+
+
+def test_lists_of_the_hubs_models_are_shown_with_their_source(command):
+    code, out, err = command("models", "heads", "Qwen/Qwen3-4B")
+    assert code == 0 and out.startswith("20-15 21-18 ") and "2607.02509" in err
+    for heads, source in published_heads().values():
+        assert len(set(heads)) == len(heads) == 16 and "arXiv" in source
 
 
 def test_found_heads_come_into_use(command, folder, questions):

@@ -1,12 +1,16 @@
-"""Which of a model's heads are its retrieval heads: found on this machine, or published in the catalogue."""
+"""Which of a model's heads are its retrieval heads: found on this machine, or published."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import tomllib
+from importlib import resources
 from pathlib import Path
 
 from rereader.models.base import Head
 from rereader.models.catalogue import CatalogueEntry, load_catalogue
+from rereader.models.hub import is_hub_id
 from rereader.models.installed import locate
 from rereader.schema.errors import InputError
 
@@ -17,8 +21,14 @@ def detected_file(name: str, models_dir: Path) -> Path:
     Raises:
         InputError: If there is no such model.
     """
-    entry = _entry(name)
-    return models_dir / f".heads-{entry.name if entry else locate(name, models_dir, weights=False).name}.json"
+    if entry := _entry(name):
+        key = entry.name
+    elif is_hub_id(name):
+        key = name.replace("/", "--")
+    else:
+        folder = locate(name, models_dir, weights=False).resolve()
+        key = f"{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+    return models_dir / f".heads-{key}.json"
 
 
 def heads_in_use(name: str, models_dir: Path) -> tuple[list[Head], str]:
@@ -31,17 +41,23 @@ def heads_in_use(name: str, models_dir: Path) -> tuple[list[Head], str]:
     if path.is_file():
         return read_heads(path), f"found on this machine ({path})"
     entry = _entry(name)
-    if entry is None or not entry.heads:
+    if entry is not None and entry.heads:
+        return [Head(layer, head) for layer, head in entry.heads], "the catalogue"
+    published = published_heads().get(name)
+    if published is None:
         msg = f"There is no list of retrieval heads for {name}."
         raise InputError(msg, f"Run: rereader models heads {name} --detect hotpotqa")
-    return [Head(layer, head) for layer, head in entry.heads], "the catalogue"
+    return published
 
 
-def _entry(name: str) -> CatalogueEntry | None:
-    try:
-        return load_catalogue().find(name)
-    except InputError:
-        return None
+def published_heads() -> dict[str, tuple[list[Head], str]]:
+    """Hub id -> heads, best first, and where they were published."""
+    text = (resources.files("rereader.models") / "published_heads.toml").read_text(encoding="utf-8")
+    found = {}
+    for row in tomllib.loads(text)["list"]:
+        pairs = (pair.split("-") for pair in row["heads"].split())
+        found[row["model"]] = ([Head(int(layer), int(head)) for layer, head in pairs], row["source"])
+    return found
 
 
 def read_heads(path: Path) -> list[Head]:
@@ -54,3 +70,10 @@ def read_heads(path: Path) -> list[Head]:
         return [Head(int(layer), int(head)) for layer, head in json.loads(path.read_text(encoding="utf-8"))["heads"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} holds no list of heads.", "Remove it, or find the heads again.") from error
+
+
+def _entry(name: str) -> CatalogueEntry | None:
+    try:
+        return load_catalogue().find(name)
+    except InputError:
+        return None
