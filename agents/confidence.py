@@ -35,7 +35,11 @@ class Signals:
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
+_MOST = 60.0
+"""Beyond this nothing changes; a server may give a token a log-probability of -9999."""
+
+
 def confidence(signals: Signals) -> float:
     """Probability (0 to 1) that the answer is right and stated in the documents."""
     total = _BIAS + sum(weight * getattr(signals, name) for name, weight in _WEIGHTS.items())
-    return 1.0 / (1.0 + math.exp(-total))
+    return 1.0 / (1.0 + math.exp(-max(-_MOST, min(_MOST, total))))

@@ -46,6 +46,11 @@ class ReadingGraph:
         nodes = self.build(settings).nodes
         return [replace(stage_cost(node.runnable, settings, facts), stage=name) for name, node in nodes.items()]
 
+    def still_known(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of a stored run's settings that the graph still has; another version may have had others."""
+        known = {field.name for field in fields(self.settings_type)}
+        return {name: value for name, value in values.items() if name in known}
+
     def settings(self, values: Mapping[str, Any]) -> ReadingSettings:
         """Settings from names and values (strings are converted).
 

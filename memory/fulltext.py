@@ -36,6 +36,7 @@ class FullText:
     def drop(self, chunking: int) -> None:
         """Remove the index of a chunking."""
         self._database.execute(f"DROP TABLE IF EXISTS fulltext_{chunking:d}")
+        self._sizes.pop(chunking, None)
 
     def search(
         self, chunking: int, words: Sequence[str], limit: int, within: Sequence[int] | None = None

@@ -52,11 +52,12 @@ def texts_whole(library: Library) -> list[Finding]:
 def chunks_partition(library: Library) -> list[Finding]:
     """Chunks follow one another without a gap from the first character of a document to its last."""
     rows = library.database.rows(
-        """SELECT title, documents.length AS length, chunkings.chunks AS promised, COUNT(*) AS found,
-            MIN(start) AS first, MAX(end) AS last, SUM(end - start) AS held, MAX(gap) AS gap
-        FROM (SELECT chunking, start, end,
+        """SELECT title, documents.length AS length, chunkings.chunks AS promised, COUNT(chunking) AS found,
+            MIN(start) AS first, MAX(end) AS last, MAX(gap) AS gap
+        FROM chunkings JOIN documents ON documents.id = document_id
+        LEFT JOIN (SELECT chunking, start, end,
                 start != COALESCE(LAG(end) OVER (PARTITION BY chunking ORDER BY ordinal), start) AS gap FROM chunks)
-        JOIN chunkings ON chunkings.id = chunking JOIN documents ON documents.id = document_id GROUP BY chunking"""
+            ON chunkings.id = chunking GROUP BY chunkings.id"""
     )
     wrong = [
         row["title"]
@@ -69,12 +70,16 @@ def chunks_partition(library: Library) -> list[Finding]:
 def passages_partition(library: Library) -> list[Finding]:
     """Passages follow one another inside their chunks, and together they are the chunks."""
     rows = library.database.rows(
-        """SELECT title FROM (SELECT chunking, chunk, start, end,
-                start < COALESCE(LAG(end) OVER (PARTITION BY chunking ORDER BY id), 0) AS before
-            FROM passages) AS passage
-        JOIN chunkings ON chunkings.id = passage.chunking JOIN documents ON documents.id = document_id
-        JOIN chunks ON chunks.chunking = passage.chunking AND chunks.ordinal = passage.chunk
-        WHERE before OR passage.start < chunks.start OR passage.end > chunks.end GROUP BY passage.chunking"""
+        """SELECT DISTINCT title FROM (SELECT chunks.chunking AS chunking,
+                chunks.end - chunks.start AS size, COALESCE(SUM(passage.end - passage.start), 0) AS held,
+                MAX(before OR passage.start < chunks.start OR passage.end > chunks.end) AS wrong
+            FROM chunks LEFT JOIN (SELECT chunking, chunk, start, end,
+                    start < COALESCE(LAG(end) OVER (PARTITION BY chunking ORDER BY id), 0) AS before
+                FROM passages) AS passage
+            ON passage.chunking = chunks.chunking AND passage.chunk = chunks.ordinal
+            GROUP BY chunks.chunking, chunks.ordinal)
+        JOIN chunkings ON chunkings.id = chunking JOIN documents ON documents.id = document_id
+        WHERE wrong OR held != size"""
     )
     count = library.database.row("SELECT COUNT(*) FROM passages")
     good = f"{count[0] if count else 0:,} passages lie in order inside their chunks"

@@ -69,7 +69,6 @@ _FEW_BYTES = 24
 _DAMAGED_SHARE = 0.01
 _LINE = 2_000
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
-_WIDE_NAME = re.compile(r"utf[-_ ]?(16|32)", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

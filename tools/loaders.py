@@ -15,7 +15,7 @@ from rereader.schema.errors import InputError
 from rereader.schema.types import Place
 from rereader.tools.decoding import binary_kind, decode, refuse_binary
 from rereader.tools.formats.archive import cleaned, members, open_archive, read_member
-from rereader.tools.formats.base import MAX_BYTES, Options
+from rereader.tools.formats.base import MAX_BYTES, Options, TooLarge
 from rereader.tools.formats.kinds import ARCHIVE, LOADERS, PACKED, kind_by_name, kind_of, read
 from rereader.tools.sources import display, read_file, read_stream, walk
 
@@ -214,7 +214,12 @@ def _archive_files(file: _File, options: Options, skipped: _Skipped) -> Iterator
 def _texts(
     files: Iterator[_File], options: Options, skipped: _Skipped, *, nested: bool = False
 ) -> Iterator[LoadedText]:
-    """The texts of many files; what cannot be read is counted. Archives are opened unless ``nested``."""
+    """The texts of many files; what cannot be read is counted. Archives are opened unless ``nested``.
+
+    Raises:
+        InputError: If the texts together are larger than the limit.
+    """
+    left = options.max_bytes
     for file in files:
         if not file.data.strip():
             skipped.empty += 1
@@ -226,9 +231,24 @@ def _texts(
             skipped.binary += 1
         else:
             try:
-                yield from _load(file, options)
+                texts = _load(file, replace(options, max_bytes=left))
+            except TooLarge as error:
+                if left < options.max_bytes:
+                    raise _together(options) from error
+                skipped.note(error)
+                continue
             except InputError as error:
                 skipped.note(error)
+                continue
+            left -= sum(len(text.text) for text in texts)
+            if left <= 0:
+                raise _together(options)
+            yield from texts
+
+
+def _together(options: Options) -> InputError:
+    msg = f"The files together hold more than {options.max_bytes / 2**20:,.1f} MiB of text."
+    return InputError(msg, "Add them one by one.")
 
 
 def _some(texts: list[LoadedText], skipped: _Skipped, where: str, hint: str) -> list[LoadedText]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from platformdirs import user_config_path, user_data_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rereader.models.runtimes import Runtime
 from rereader.schema import InputError
 from rereader.schema.endpoint import EndpointSettings
 
@@ -32,7 +33,7 @@ class Config(BaseModel):
     roles: dict[str, str] = Field(default_factory=dict)
     device: str = "auto"
     threads: int | None = Field(default=None, ge=1)
-    runtime: Literal["auto", "llamacpp", "transformers"] = "auto"
+    runtime: Runtime = "auto"
     endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
 
 

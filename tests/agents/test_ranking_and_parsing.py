@@ -138,6 +138,11 @@ def test_seconds_are_a_budget_too():
         meter.reserve(tokens=1)
 
 
+@pytest.mark.parametrize("logprob", [-9999.0, -1e300, 9999.0])
+def test_absurd_log_probabilities_are_no_error(logprob):
+    assert 0.0 <= confidence(Signals(0.5, 0.5, 0.5, logprob)) <= 1.0
+
+
 def test_confidence_grows_with_every_signal():
     low = Signals(similarity=0.1, coverage=0.1, support=0.0, logprob=-3.0)
     for name in ("similarity", "coverage", "support", "logprob"):

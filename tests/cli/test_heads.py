@@ -46,8 +46,9 @@ def test_published_heads_are_shown_without_the_model(command):
 
 
 def test_lists_of_the_hubs_models_are_shown_with_their_source(command):
-    code, out, err = command("models", "heads", "Qwen/Qwen3-4B")
-    assert code == 0 and out.startswith("20-15 21-18 ") and "2607.02509" in err
+    for name in ("Qwen/Qwen3-4B", "Qwen/Qwen3-4B (8-bit)"):
+        code, out, err = command("models", "heads", name)
+        assert code == 0 and out.startswith("20-15 21-18 ") and "2607.02509" in err
     for heads, source in published_heads().values():
         assert len(set(heads)) == len(heads) == 16 and "arXiv" in source
 
@@ -74,8 +75,16 @@ def test_heads_are_compared_with_other_rankings(command, folder, questions, tmp_
     assert code == 0 and f"{len(rows) - 1} rows written" in said
     assert {row["item"] for row in rows[1:]} and rows[0]["heads"]["mine"]
     assert "0 rows written" in command(*given, f"mine={found}", "--items", "3")[1]
-    code, _, err = command(*given, f"mine={out}")
-    assert code == 2 and "no list of heads" in err and len(err.splitlines()) == 1
+    (tmp_path / "none.json").write_text('{"heads": []}')
+    (tmp_path / "other.json").write_text('{"heads": [[30, 2]]}')
+    for pair, words in (
+        (f"mine={out}", "no list of heads"),
+        (f"mine={tmp_path / 'none.json'}", "no list of heads"),
+        (f"mine={tmp_path / 'other.json'}", "names the head 30-2"),
+        ("mine", "NAME=FILE"),
+    ):
+        code, _, err = command(*given, pair)
+        assert code == 2 and words in err.splitlines()[-1] and "Traceback" not in err
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from rereader.cli.markdown import plain
 from rereader.memory.library import Library
 from rereader.models.scripted import ScriptedModel
 from rereader.testing.sessions import scripted_models, scripted_session
+from rereader.testing.texts import essay, plant
 
 BEFORE = "The town of Hallin gave Brodie a silver watch."
 FIRST = "His daughter Ishbel kept the light after him, as <b>keeper</b> & *clerk*."
@@ -265,3 +266,38 @@ def test_removing_the_document_removes_the_page(command, run, workspace):
         [document] = library.documents.all()
         library.remove(document.id)
     assert list((workspace / "runs").glob(f"{run}*")) == []
+
+
+def test_a_document_cannot_steer_the_terminal(command, tmp_path):
+    """Escape sequences, also the eight-bit ones, come out as replacement characters."""
+    path = tmp_path / "evil.txt"
+    steer = "\x1b[2J\x1b]52;c;aGk=\x1b\\\x9b31m"
+    fact = f"The strongbox {steer} of the Ulpelhala office opens with 5265."
+    path.write_text(plant(essay(1, 100), [fact]), encoding="utf-8")
+    question = "With which number does the strongbox of the Ulpelhala office open?"
+    for form in ([], ["--markdown"], ["--json"]):
+        code, out, err = command("ask", path, question, *form)
+        assert code == 0 and "5265" in out
+        assert not set("\x1b\x9b") & set(out + err)
+    assert json.loads(command("ask", path, question, "--json")[1])["evidence"]
+
+
+def test_an_answer_is_printed_before_its_page_is_written(command, tmp_path):
+    path = tmp_path / "book.txt"
+    path.write_text(plant(essay(1, 100), ["The strongbox opens with 5265."]), encoding="utf-8")
+    for place, words in ((tmp_path / "none" / "a.html", "no folder"), (tmp_path, "is a folder")):
+        code, out, err = command("ask", path, "What opens the strongbox?", "--html", place)
+        assert (code, out, words in err) == (2, "", True)
+    assert json.loads(command("runs", "list", "--json")[1]) == []
+
+
+def test_settings_that_a_graph_no_longer_has_do_not_stop_a_follow_up(command, workspace, tmp_path):
+    path = tmp_path / "book.txt"
+    path.write_text(plant(essay(1, 100), ["The strongbox opens with 5265."]), encoding="utf-8")
+    command("ask", path, "What opens the strongbox?", "--graph", "retrieval")
+    [run] = json.loads(command("runs", "list", "--json")[1])
+    with Library(workspace) as library:
+        stored = {**library.runs.get(run["id"]).settings, "dense_weight": 1.0}
+        library.database.execute("UPDATE runs SET settings = ?", (json.dumps(stored),))
+    code, _, err = command("ask", "--run", run["id"], "What does 5265 open?")
+    assert code in (0, 4), err

@@ -90,3 +90,12 @@ def test_a_report_sees_the_last_settings_and_each_result_once() -> None:
 def test_the_settings_hash_ignores_order() -> None:
     assert hash_settings({"a": 1, "b": {"c": 2, "d": 3}}) == hash_settings({"b": {"d": 3, "c": 2}, "a": 1})
     assert hash_settings({"a": 1}) != hash_settings({"a": 2})
+
+
+def test_a_failed_call_is_measured_again(path: Path) -> None:
+    file = ResultsFile(path)
+    file.add(result("three", status="failed"))
+    assert row_key(result("three")) not in ResultsFile(path)
+    file.add(result("three", status="answered"))
+    assert row_key(result("three")) in ResultsFile(path)
+    assert [row["status"] for row in results(read_rows(path)) if row["item"] == "three"] == ["answered"]

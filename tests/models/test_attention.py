@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from local_models import wrap
 
 from rereader.models import attention, kv
+from rereader.models import engine as engine_module
 from rereader.models import local as local_module
 from rereader.models.attention import Probe
 from rereader.models.base import Head, Sampling, Segment
 from rereader.models.engine import Engine
+from rereader.models.measure import Settings
 from rereader.models.rendering import Rendered
 from rereader.models.scripted import ScriptedModel
 from rereader.models.tiny import FAMILIES, tiny_model
@@ -253,3 +255,31 @@ def test_what_cannot_be_read_is_one_line(monkeypatch):
         with pytest.raises(ModelError, match="does not show") as caught:
             call()
         assert caught.value.hint
+
+
+@pytest.mark.parametrize("prefill", [1, 2])
+def test_several_prompts_may_go_on_from_a_kept_text(prefill):
+    """A row that joins later must not write into the cache of one that is being written."""
+    batches = Settings(prefill_batch=prefill, decode_batch=4)
+    prompts = [asked(TEXT, question) for question in (" Who?", " When was it, and where?", " Why?")]
+    plain, local = wrap(settings=batches), wrap(settings=batches)
+    local.attention(prompts[0], [Head(0, 0)])
+    sampling = Sampling(max_new_tokens=9)
+    for several in (prompts[:2], prompts):
+        found = [reply.token_ids for reply in local.generate(several, sampling)]
+        assert found == [reply.token_ids for reply in plain.generate(several, sampling)]
+
+
+def test_memory_of_the_last_text_counts_as_free(monkeypatch):
+    local = wrap(context_window=2000)
+    local.attention(asked(TEXT, " Who?"), [Head(0, 0)])
+    monkeypatch.setattr(local_module, "free_bytes", lambda _: 20_000)
+    local.attention(asked(TEXT, " Where?"), [Head(0, 0)])
+    with pytest.raises(InputError, match="GB are free"):
+        local.attention(asked(TEXT * 3, " Where?"), [Head(0, 0)])
+
+
+def test_what_follows_a_text_is_bounded(monkeypatch):
+    monkeypatch.setattr(engine_module, "MOST_QUERIES", 20)
+    with pytest.raises(InputError, match="1 to 20 tokens"):
+        wrap().attention(asked(TEXT, " Who?" * 20), [Head(0, 0)])

@@ -102,3 +102,17 @@ def test_a_missing_package_names_the_extra(folder, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"rereader\[local\]"):
         LocalModel.load(folder, name="x")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_model_without_all_its_tensors_is_refused(dtype, tmp_path):
+    """Transformers only logs it, and makes the missing ones up."""
+    model, tokenizer = tiny_model("qwen2", seed=6)
+    model.save_pretrained(tmp_path, max_shard_size=20_000)
+    tokenizer.save_pretrained(tmp_path)
+    shards = sorted(tmp_path.glob("*.safetensors"))
+    shards[-1].unlink()
+    with pytest.raises(ModelError) as caught:
+        LocalModel.load(tmp_path, name="x", dtype=dtype)
+    assert "lacks" in str(caught.value) or "cannot be loaded" in str(caught.value)
+    assert caught.value.hint

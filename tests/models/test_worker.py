@@ -102,3 +102,14 @@ def test_a_finished_job_is_not_kept_alive(worker):
             break
         time.sleep(0.01)
     assert gone() is None
+
+
+def test_a_start_that_fails_is_told_to_every_caller():
+    def fail():
+        raise ValueError("no threads")
+
+    worker = Worker("broken", fail)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no threads"):
+            worker.call(lambda: None)
+    worker.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import zipfile
 import zlib
@@ -9,12 +10,15 @@ from collections.abc import Iterator
 from io import BytesIO
 
 from rereader.schema.errors import InputError
-from rereader.tools.formats.base import Options, damaged
+from rereader.tools.formats.base import Options, TooLarge, damaged
 
 MAX_FILES = 10_000
 MAX_RATIO = 200
 RATIO_FROM = 16 * 2**20
 """Members that unpack to more than this many bytes may not be packed tighter than ``MAX_RATIO`` to 1."""
+
+UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
+"""What reading a damaged or encrypted member may raise; ``NotImplementedError`` is a ``RuntimeError``."""
 
 _CENTRAL_ENTRY = b"PK\x01\x02"
 _HARDLY_PARSED = 500_000
@@ -63,7 +67,7 @@ def open_archive(data: bytes, name: str, kind: str, options: Options) -> zipfile
         raise _too_many(name, f"{len(entries):,}")
     if sum(entry.file_size for entry in entries) > options.max_bytes:
         msg = f"{name} unpacks to more than {options.max_bytes / 2**20:,.1f} MiB."
-        raise InputError(msg, "Unpack it and add its parts one by one.")
+        raise TooLarge(msg, "Unpack it and add its parts one by one.")
     for entry in entries:
         if entry.file_size > RATIO_FROM and entry.file_size > MAX_RATIO * max(1, entry.compress_size):
             msg = f"{name} holds {cleaned(entry.filename)!r}, which unpacks to more than {MAX_RATIO} times its size."
@@ -85,7 +89,7 @@ def read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, pas
     except NotImplementedError as error:
         msg = f"{name} is packed or encrypted in a way that is not supported."
         raise InputError(msg, "Unpack it and give the folder.") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+    except UNREADABLE as error:
         if encrypted:
             raise InputError(f"The password does not open {name}.", "Check --password.") from error
         raise damaged(name, "file of a ZIP archive") from error

@@ -65,11 +65,11 @@ class TextBuilder:
         self.length += len(piece)
         if self.length > self.limit:
             msg = f"{self.name} unpacks to more than {self.limit:,} characters."
-            raise InputError(msg, "Split it and add the parts.")
+            raise TooLarge(msg, "Split it and add the parts.")
 
     def mark(self, kind: PlaceKind, label: str, at: int | None = None) -> None:
         """Say which place begins at an offset (here, if none is given). An empty label marks nothing."""
-        label = " ".join(label.split())
+        label = " ".join(_NO_TEXT.sub(_mended, label).split())
         if label:
             start = self.length if at is None else at
             self.places.append(Place.model_construct(kind=kind, start=start, label=label))
@@ -107,6 +107,10 @@ def needs(feature: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise MissingExtra(feature, "documents") from error
+
+
+class TooLarge(InputError):
+    """A file that unpacks to more than is allowed."""
 
 
 def damaged(name: str, kind: str, reason: str = "") -> InputError:

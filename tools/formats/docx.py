@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-from rereader.tools.formats.archive import open_archive
+from rereader.tools.formats.archive import UNREADABLE, open_archive
 from rereader.tools.formats.base import HeadingPath, Options, Parsed, TextBuilder, damaged, needs, without_text
 from rereader.tools.formats.markup import xml_tree
 
@@ -47,6 +47,8 @@ def load(data: bytes, name: str, options: Options) -> Parsed:
         notes = {kind: _notes(document.part, kind, name) for kind in set(_NOTES.values())}
     except (PackageNotFoundError, etree.XMLSyntaxError, KeyError, ValueError, OSError, AttributeError) as error:
         raise damaged(name, _KIND) from error
+    except UNREADABLE as error:
+        raise damaged(name, _KIND) from error
     writer = _Writer(TextBuilder(name, options.max_bytes), styles, notes)
     for block in _blocks(body):
         writer.table(block) if block.tag == f"{_W}tbl" else writer.paragraph(block)
@@ -66,28 +68,34 @@ class _Writer:
 
     def paragraph(self, element: Any) -> None:
         """Write a paragraph and its notes; a heading begins a section."""
-        text = _text(element).strip("\n")
+        marks: list[tuple[str, str]] = []
+        text = _text(element, marks).strip("\n")
         if not text.strip():
             return
         level = self._level(element)
         if level:
             self.out.mark("section", self.path.enter(level, text))
         self.out.add(f"{text}\n\n")
-        for node in element.iter(*_NOTES):
-            note = self.notes[_NOTES[node.tag]].get(node.get(f"{_W}id"), "")
-            if note:
-                self.out.add(f"[{node.get(f'{_W}id')}] {note}\n\n")
+        self._notes(marks)
 
     def table(self, element: Any) -> None:
         """Write a table, one line per row, cells apart by tabs."""
+        marks: list[tuple[str, str]] = []
         for row in element.iter(f"{_W}tr"):
             if any(up.tag == f"{_W}tc" for up in _ancestors(row, element)):
                 continue  # a table in a cell is part of that cell's text
-            cells = (" ".join(_text(cell).split()) for cell in _cells(row))
+            cells = (" ".join(_text(cell, marks).split()) for cell in _cells(row))
             line = "\t".join(cells)
             if line.strip():
                 self.out.add(f"{line}\n")
         self.out.add("\n")
+        self._notes(marks)
+
+    def _notes(self, marks: list[tuple[str, str]]) -> None:
+        """Write the notes that a block refers to."""
+        for kind, identity in marks:
+            if note := self.notes[kind].get(identity, ""):
+                self.out.add(f"[{identity}] {note}\n\n")
 
     def _level(self, element: Any) -> int:
         properties = element.find(f"{_W}pPr")
@@ -115,8 +123,8 @@ def _cells(row: Any) -> Iterator[Any]:
             yield from _cells(child)
 
 
-def _text(element: Any) -> str:
-    """The text of an element as it reads with all changes accepted; note marks as ``[1]``."""
+def _text(element: Any, marks: list[tuple[str, str]] | None = None) -> str:
+    """The text of an element as it reads with all changes accepted; note marks as ``[1]``, and added to ``marks``."""
     said: list[str] = []
     waiting = [iter((element,))]
     while waiting:
@@ -128,7 +136,10 @@ def _text(element: Any) -> str:
         elif node.tag in _CHARACTERS:
             said.append(_CHARACTERS[node.tag])
         elif node.tag in _NOTES:
-            said.append(f"[{node.get(f'{_W}id')}]")
+            identity = node.get(f"{_W}id", "")
+            said.append(f"[{identity}]")
+            if marks is not None:
+                marks.append((_NOTES[node.tag], identity))
         elif node.tag not in _GONE and node.tag != _FALLBACK:
             if node.tag == f"{_W}p" and said:
                 said.append("\n")

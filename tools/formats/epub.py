@@ -19,9 +19,10 @@ from rereader.tools.formats.markup import Heading, Markup, attribute, local_name
 _KIND = "EPUB book"
 _CONTAINER = "META-INF/container.xml"
 _ENCRYPTION = "META-INF/encryption.xml"
-_RIGHTS = ("META-INF/license.lcpl", "META-INF/rights.xml", "META-INF/sinf.xml")
+_LICENCE = "META-INF/license.lcpl"
 _FONT_SCRAMBLING = frozenset({"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"})
-_CHAPTERS = frozenset({"application/xhtml+xml", "text/html", "application/xml", "text/x-oeb1-document"})
+_NO_CHAPTERS = ("image/", "audio/", "video/", "font/", "application/pdf")
+"""Beginnings of the media types of what holds no text; what is wrongly declared is read all the same."""
 _LOWEST = 6
 
 
@@ -80,7 +81,7 @@ class _Book:
         tree = self._xml(_ENCRYPTION) if _ENCRYPTION in names else None
         ways = [] if tree is None else [n for n in tree.iter() if local_name(n) == "encryptionmethod"]
         in_data = [n for n in ways if local_name(n.getparent()) == "encrypteddata"]
-        if any(n.get("Algorithm") not in _FONT_SCRAMBLING for n in in_data) or names & set(_RIGHTS[:1]):
+        if any(n.get("Algorithm") not in _FONT_SCRAMBLING for n in in_data) or _LICENCE in names:
             msg = f"{self.name} is protected (DRM): its text is encrypted."
             raise InputError(msg, "Give a copy without protection; Rereader does not break it.")
 
@@ -97,7 +98,8 @@ class _Book:
                 self._items[node.get("id", "")] = (path, node.get("media-type", ""), node.get("properties", ""))
         self._spine = next((n for n in tree.iter() if local_name(n) == "spine"), None)
         named = [] if self._spine is None else [n.get("idref", "") for n in self._spine if local_name(n) == "itemref"]
-        found = [self._items[identity][0] for identity in named if identity in self._items]
+        items = [self._items[identity] for identity in named if identity in self._items]
+        found = [path for path, kind, _ in items if not kind.startswith(_NO_CHAPTERS)]
         if not found:
             raise damaged(self.name, _KIND, "it names no chapters")
         return list(dict.fromkeys(found))
@@ -114,7 +116,8 @@ class _Book:
         content = self.member(home) if home else None
         if content is not None:
             tree = xhtml_tree(content, _decoded(content, home, self.options), f"{self.name}/{home}")
-            entries = list(_nav_entries(tree) if nav else _ncx_entries(tree))
+            if tree is not None:
+                entries = list(_nav_entries(tree) if nav else _ncx_entries(tree))
         found: dict[str, list[_Entry]] = {}
         for target, path in entries:
             chapter, anchor = _resolved(home, target)

@@ -12,6 +12,8 @@ _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _DECLARED = re.compile(rb"<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]+)", re.IGNORECASE)
 _HEAD = 4096
+_READ_AS = dict.fromkeys(("iso-8859-1", "latin-1", "latin1", "us-ascii", "ascii"), "cp1252")
+"""As browsers do."""
 
 
 def load(data: bytes, name: str, options: Options) -> Parsed:
@@ -40,9 +42,16 @@ def declared_encoding(data: bytes) -> str | None:
     found = _CHARSET.search(head) or _DECLARED.match(head)
     if not found or data.startswith(_BOMS):
         return None
+    encoding = found[1].decode().lower()
+    encoding = _READ_AS.get(encoding, encoding)
+    if not data.isascii() and _is_sound(data, "utf-8"):
+        return None
+    return encoding if _is_sound(data, encoding) else None  # a file that does not keep its word: find out
+
+
+def _is_sound(data: bytes, encoding: str) -> bool:
     try:
-        encoding = found[1].decode().lower()
-        data.decode({"iso-8859-1": "cp1252", "latin-1": "cp1252", "us-ascii": "utf-8"}.get(encoding, encoding))
+        data.decode(encoding)
     except (LookupError, ValueError):
-        return None  # the file does not keep its word: find out
-    return "cp1252" if encoding in ("iso-8859-1", "latin-1", "latin1") else encoding
+        return False
+    return True

@@ -7,6 +7,9 @@ import re
 from rereader.tools.decoding import decode
 from rereader.tools.formats.base import HeadingPath, Options, Parsed, TextBuilder
 
+_LONGEST_HEADING = 1000
+_TEXT = "    "
+"""Stands for a line that is too long to be a heading, or anything else that has a meaning here."""
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
@@ -30,7 +33,7 @@ def headings(text: str) -> list[tuple[int, int, str]]:
     fence, before, before_at, at = "", "", 0, 0
     matter = text.startswith("---\n")  # front matter, up to the next such line
     for line in text.splitlines(keepends=True):
-        bare = line.rstrip("\n")
+        bare = line.rstrip("\n") if len(line) <= _LONGEST_HEADING else _TEXT
         if matter:
             matter = at == 0 or bare not in ("---", "...")
             bare = ""

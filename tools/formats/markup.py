@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.entities import html5
+from itertools import islice
 from typing import Any
 
 from rereader.schema.errors import InputError
@@ -28,6 +29,8 @@ _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]*;)")
 _EMPTY = re.compile(r"<(?!(?:br|hr|img|meta|link|input|col|area|base|wbr)\b)([A-Za-z][\w:-]*)(\s[^<>]*)?/>")
 _XML_OWN = frozenset({"lt;", "gt;", "amp;", "quot;", "apos;"})
 _DEEP = "RESOURCE_LIMIT"
+_LONGEST_LABEL = 40
+_FEW = 4
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,11 @@ class Markup:
     _hard: bool = False
 
     def read(self, tree: Any, *, boilerplate: bool = False) -> None:
-        """Write a tree; with ``boilerplate`` navigation and footers too."""
+        """Write a tree, which may be ``None``; with ``boilerplate`` navigation and footers too."""
         self.anchors, self.begin = {}, None
         self._waiting, self._title, self._preformatted, self._tables = [], None, 0, []
+        if tree is None:
+            return
         self._block(2)
         for what, node in _events(tree, boilerplate):
             if what == "start":
@@ -178,18 +183,25 @@ class Markup:
     def _text(self, text: str | None) -> None:
         if not text:
             return
-        if self._preformatted and text.strip():
-            self._write(text.strip("\n"), text)
-            self._breaks = 1 if text.endswith("\n") else 0
+        if self._preformatted:
+            self._lines(text)
             return
         words = text.split()
         if text[0].isspace() and not self._breaks:
             self._gap = self._gap or " "
         if words:
-            self._write(" ".join(words), text)
+            self._write(" ".join(words))
             self._gap = " " if text[-1].isspace() else ""
 
-    def _write(self, text: str, raw: str) -> None:
+    def _lines(self, text: str) -> None:
+        """Write a piece of preformatted text; its line breaks at either end belong between the pieces."""
+        body = text.strip("\n")
+        self._breaks = max(self._breaks, len(text) - len(text.lstrip("\n")))
+        if body:
+            self._write(body)
+            self._breaks = len(text) - len(text.rstrip("\n"))
+
+    def _write(self, text: str) -> None:
         if self.out.length:
             self.out.add("\n" * self._breaks or self._gap)
         self._breaks, self._gap = 0, ""
@@ -209,8 +221,9 @@ def page_label(node: Any) -> str:
     """The number of the printed page that begins at an EPUB page break; empty for everything else."""
     if "pagebreak" not in attribute(node, "type") and attribute(node, "role") != "doc-pagebreak":
         return ""
-    said = attribute(node, "title") or attribute(node, "aria-label") or "".join(node.itertext())
-    found = _PAGE.search(said.strip().rstrip("."))
+    written = "".join(islice(node.itertext(), _FEW))
+    said = (attribute(node, "title") or attribute(node, "aria-label") or written).strip().rstrip(".")
+    found = _PAGE.search(said) if len(said) <= _LONGEST_LABEL else None
     return found[1] if found else ""
 
 

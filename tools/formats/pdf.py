@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,6 +16,7 @@ from rereader.tools.formats.base import HeadingPath, Options, Parsed, TextBuilde
 MAX_PAGES = 50_000
 MAX_BOOKMARKS = 100_000
 """Bookmarks beyond these make no sections; a sound file has far fewer."""
+MAX_ON_PAGE = 200
 MAX_MISSING = 1_000
 """A file that lacks more of the pages it claims than this is refused."""
 
@@ -55,8 +57,8 @@ def load(data: bytes, name: str, options: Options) -> Parsed:
                 continue
             with closing(page), closing(page.get_textpage()) as sheet:
                 text = _clean(sheet.get_text_range())
-                out.mark("page", document.get_page_label(index) or str(index + 1))
-                for level, title, top in bookmarks.get(index, ()):
+                out.mark("page", _said(partial(document.get_page_label, index)) or str(index + 1))
+                for level, title, top in bookmarks.get(index, ())[:MAX_ON_PAGE]:
                     out.mark("section", path.enter(level, title), out.length + _offset(sheet, text, title, top))
                 out.add(f"{text}\n")
             if not text.strip():
@@ -94,10 +96,18 @@ def _bookmarks(document: Any, count: int) -> dict[int, list[tuple[int, str, floa
     for bookmark in islice(document.get_toc(), MAX_BOOKMARKS):
         target = bookmark.get_dest()
         index = target.get_index() if target else None
-        title = bookmark.get_title().strip()
+        title = _said(bookmark.get_title).strip()
         if index is not None and 0 <= index < count and title:
             found.setdefault(index, []).append((bookmark.level + 1, title, _top(target)))
     return found
+
+
+def _said(get: Callable[[], str]) -> str:
+    """A label or title; empty if it is no sound UTF-16."""
+    try:
+        return get()
+    except UnicodeDecodeError:
+        return ""
 
 
 def _top(target: Any) -> float | None:

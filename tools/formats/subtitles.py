@@ -9,6 +9,7 @@ from rereader.tools.decoding import decode
 from rereader.tools.formats.base import Options, Parsed, TextBuilder, damaged, needs, without_text
 
 _FORMATS = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ssa"}
+_STARTS = {"WEBVTT": "vtt", "[Script Info]": "ass"}
 _KIND = "subtitle file"
 
 
@@ -18,7 +19,8 @@ def load(data: bytes, name: str, options: Options) -> Parsed:
         import pysubs2
 
     decoded = decode(data, name, options.encoding)
-    kind = _FORMATS.get(PurePath(name).suffix.lower(), "vtt" if decoded.text.startswith("WEBVTT") else "srt")
+    begins = next((kind for start, kind in _STARTS.items() if decoded.text.lstrip().startswith(start)), "srt")
+    kind = _FORMATS.get(PurePath(name).suffix.lower(), begins)
     try:
         subtitles = pysubs2.SSAFile.from_string(decoded.text, format_=kind)
     except (pysubs2.exceptions.Pysubs2Error, ValueError, LookupError) as error:

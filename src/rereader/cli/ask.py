@@ -60,7 +60,9 @@ def ask(
 
     rereader ask novel.txt "Who keeps the bees?" --html bees.html
     """
+    from rereader.graphs.registry import get_graph
     from rereader.runs.api import check, documents_to_ask
+    from rereader.runs.documents import read_sources
     from rereader.runs.session import open_session
 
     *sources, question = arguments
@@ -80,15 +82,10 @@ def ask(
         before = session.library.runs.get(run) if run else None
         chosen = graph or (before.graph if before else config.graph)
         if before and chosen == before.graph:
-            values = {**before.settings, **values}
+            values = {**get_graph(chosen).still_known(before.settings), **values}
+        texts = read_sources(sources, encoding=encoding, password=password, stdin=sys.stdin.buffer)
         check(session, question, chosen, values)
-        identities = (
-            list(before.document_ids)
-            if before
-            else documents_to_ask(
-                session, sources, encoding=encoding, password=password, stdin=sys.stdin.buffer, listen=listen
-            )
-        )
+        identities = list(before.document_ids) if before else documents_to_ask(session, texts, listen=listen)
         told = announce(expected(session, question, identities, chosen, values), confirm=confirm)
         answer = session.ask(
             question, identities, graph=chosen, settings=values, budget=budget, listen=listen, cancel=cancel
@@ -98,8 +95,8 @@ def ask(
         report = make_report(session.library, runs.get(answer.run_id), steps)
     if told:
         notes().print(f"note: {outcome(steps)}", markup=False)
-    write_page(report, html)
     show_report(report, steps=False, json=json, markdown=markdown)
+    write_page(report, html)
     return EXIT_CODES[answer.status]
 
 

@@ -4,24 +4,47 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from rereader.models.base import Cancel
 
 _PIPE_WIDTH = 10_000
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a document's text could steer a terminal with; tabs and line ends are not."""
+
+
+_UNESCAPED = re.compile(r"[\x7f-\x9f]")
+"""Control characters that JSON lets stand."""
+
+
+def printable(text: str) -> str:
+    """A text that steers no terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class _Console(Console):
+    """Writes what it is given as text: escape sequences are its own, never a document's."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render, with what steers a terminal taken out of every text."""
+        for segment in super().render(renderable, options):
+            clean = segment.control or not _CONTROL.search(segment.text)
+            yield segment if clean else Segment(printable(segment.text), segment.style)
 
 
 def output() -> Console:
     """Results: in colour on a terminal (unless NO_COLOR is set), plain whole lines in a pipe."""
-    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    console = _Console(highlight=False, soft_wrap=True, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PIPE_WIDTH
     return console
@@ -29,7 +52,7 @@ def output() -> Console:
 
 def notes() -> Console:
     """Progress, warnings, errors."""
-    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    return _Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def complain(message: str, hint: str) -> None:
@@ -40,7 +63,8 @@ def complain(message: str, hint: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a result as JSON, to the letter."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    sys.stdout.write(_UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 @contextmanager
@@ -60,5 +84,18 @@ def interruptible() -> Iterator[Cancel]:
     before = signal.signal(signal.SIGINT, stop)
     try:
         yield cancel
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Let Ctrl-C end a question to the user, which nothing else would end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
     finally:
         signal.signal(signal.SIGINT, before)

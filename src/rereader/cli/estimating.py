@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from rereader.cli import options
-from rereader.cli.console import notes, output, print_json
+from rereader.cli.console import at_once, notes, output, print_json
 from rereader.memory.documents import document_id
 from rereader.memory.runs import Step
 from rereader.schema import InputError
@@ -160,7 +160,8 @@ def announce(found: Estimate, *, confirm: bool) -> bool:
     if told:
         notes().print(f"note: this will take {line(found)}", markup=False)
     if confirm:
-        typer.confirm("Go on?", abort=True, err=True)
+        with at_once():
+            typer.confirm("Go on?", abort=True, err=True)
     return told
 
 

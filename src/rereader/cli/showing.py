@@ -25,6 +25,8 @@ def check_forms(*, json: bool, markdown: bool, html: Path | None) -> None:
         raise InputError(f"{html} is a folder.", "Give --html the name of a file.")
     if html is not None and not html.parent.is_dir():
         raise InputError(f"There is no folder {html.parent}.", "Make it first, or choose another for --html.")
+    if html is not None and not os.access(html if html.exists() else html.parent, os.W_OK):
+        raise InputError(f"{html} cannot be written.", "Choose another file for --html.")
 
 
 def show_report(report: Report, *, steps: bool, json: bool, markdown: bool) -> None:

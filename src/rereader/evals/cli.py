@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from rereader.evals.items import SPLITS, Split, load_benchmark
 from rereader.evals.marked import marked_items
 from rereader.evals.report import render, update_file
 from rereader.evals.suite import load_suite, suite_names
+from rereader.models.base import Head
 from rereader.models.headlist import heads_in_use, read_heads
 from rereader.models.providers import endpoint_name
 from rereader.models.roles import bind_scorer, white_box
@@ -110,8 +111,7 @@ def sentences(
 
     chosen = marked_items(source, data_folder(), "test")[:items]
     folder = load_config(models_dir=models_dir).models_dir
-    files = [pair.partition("=") for pair in heads or ()]
-    lists = {name: read_heads(Path(file)) for name, _, file in files} or {"in use": heads_in_use(model, folder)[0]}
+    lists = _head_lists(heads or ()) or {"in use": heads_in_use(model, folder)[0]}
     path = out or Path("docs/results") / f"sentences-{source}.jsonl"
     with closing(bind_scorer(model, folder)) as models, _progress_bar(Console(stderr=True)) as listener:
         scorer, told = white_box(models), partial(_told, listener)
@@ -177,6 +177,12 @@ def _session_factory(model: str | None, models_dir: Path | None, reader: bool) -
         return open_measured(workspace, model=model, models_dir=models_dir, reader=reader)
 
     return opened
+
+
+def _head_lists(pairs: Sequence[str]) -> dict[str, list[Head]]:
+    if wrong := next((pair for pair in pairs if "=" not in pair), None):
+        raise InputError(f"{wrong!r} names no list of heads.", "Write --heads NAME=FILE.")
+    return {name: read_heads(Path(file)) for name, _, file in (pair.partition("=") for pair in pairs)}
 
 
 def _told(listener: Listener, done: int, total: int) -> None:

@@ -90,7 +90,7 @@ class _Tables:
             values = _values(self._of(system, kind), recall)
             return _interval(values) if kind == ALL else _mean(values)
 
-        grid = self._grid("Evidence recall", self._systems, cell)
+        grid = self._grid("Evidence recall", self._systems, cell, recall)
         pairs = {s: self._pairs(ALL, s, recall) for s in self._systems if s != self._baseline}
         gains = ", ".join(f"{system} {_difference(found)}" for system, found in pairs.items())
         return f"{grid}\n\nOver all kinds, against {self._baseline} on the same items: {gains}."
@@ -100,7 +100,8 @@ class _Tables:
         shared = set.intersection(*items.values())
         asked = set.union(*items.values())
         failed = sum(row["status"] == "failed" for row in self._rows)
-        note = f"{len(shared)} of {len(asked)} items were put to every system."
+        marked = {_item_of(row) for row in self._rows if _score("evidence_recall")(row) is not None}
+        note = f"{len(shared)} of {len(asked)} items were put to every system; {len(marked)} have evidence in the text."
         false = sum(row.get("evidence_false", 0) for row in self._rows)
         quotes = sum(len(row["evidence"]) for row in self._rows)
         note += f" {quotes - false} of {quotes} verified passages equal their source slice."
@@ -139,7 +140,7 @@ class _Tables:
         def cell(kind: str, system: str) -> str:
             return _interval(_values(self._of(system, kind), value))
 
-        return self._grid(title, self._systems, cell)
+        return self._grid(title, self._systems, cell, value)
 
     def _differences(self, title: str, value: Value) -> str:
         if self._baseline not in self._systems:
@@ -149,16 +150,16 @@ class _Tables:
             return _difference(self._pairs(kind, system, value))
 
         others = [system for system in self._systems if system != self._baseline]
-        return self._grid(f"{title}: difference from {self._baseline}, same items", others, cell)
+        return self._grid(f"{title}: difference from {self._baseline}, same items", others, cell, value)
 
-    def _grid(self, title: str, systems: Sequence[str], cell: Cell) -> str:
-        """A line for each kind with its number of items, a column for each system; empty when no cell has a value."""
+    def _grid(self, title: str, systems: Sequence[str], cell: Cell, value: Value) -> str:
+        """A line for each kind, a column for each system; ``n`` are the items that have the value."""
         cells = {kind: [cell(kind, system) for system in systems] for kind in self._kinds}
-        lines = [[kind, self._count(kind), *row] for kind, row in cells.items() if set(row) != {MISSING}]
+        lines = [[kind, self._count(kind, value), *row] for kind, row in cells.items() if set(row) != {MISSING}]
         return f"{title}\n\n{_table(['kind', 'n', *systems], lines)}" if lines and systems else ""
 
-    def _count(self, kind: str) -> str:
-        return str(max(len(self._of(system, kind)) for system in self._systems))
+    def _count(self, kind: str, value: Value) -> str:
+        return str(max(len(_values(self._of(system, kind), value)) for system in self._systems))
 
     def _pairs(self, kind: str, system: str, value: Value) -> list[tuple[float, float]]:
         base = {_item_of(row): value(row) for row in self._of(self._baseline, kind)}
@@ -235,10 +236,14 @@ def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *lines])
 
 
+def _machine(row: Row) -> str:
+    return f"{str(row.get('platform')).partition('-')[0]} {row.get('machine')}"
+
+
 def _source(path: Path) -> str:
     rows = [row for row in read_rows(path) if row["row"] == "environment"]
     commits = dict.fromkeys(_commit(row) for row in rows)
-    machines = dict.fromkeys(f"{row.get('cpus')} CPUs, {row.get('platform')}" for row in rows)
+    machines = dict.fromkeys(f"{row.get('cpus')} CPUs, {_machine(row)}" for row in rows)
     models = dict.fromkeys(f"{role} {name}" for row in rows for role, name in row.get("models", {}).items())
     return (
         f"Raw rows: `{path.as_posix()}`; commit {', '.join(commits)}; {'; '.join(machines)}; "

@@ -18,6 +18,10 @@ Row = dict[str, Any]
 RowKey = tuple[str, str, int, str, str, str]
 
 
+FAILED = "failed"
+"""Status of a row whose call failed: it counts as wrong, and is measured again by the next run."""
+
+
 def row_key(row: Mapping[str, Any]) -> RowKey:
     """What a result is about: benchmark, split, seed, item, system and settings hash."""
     names = ("benchmark", "split", "seed", "item", "system", "settings_hash")
@@ -59,7 +63,7 @@ class ResultsFile:
             rows = self._mend()
         except OSError as error:
             raise _unwritable(path, error) from error
-        self._done = {row_key(row) for row in rows if row["row"] == "result"}
+        self._done = {row_key(row) for row in rows if row["row"] == "result" and row.get("status") != FAILED}
         environments = [row for row in rows if row["row"] == "environment"]
         self._environment = environments[-1] if environments else None
 

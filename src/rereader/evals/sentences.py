@@ -17,6 +17,7 @@ from rereader.evals.lexical import Words
 from rereader.evals.marked import MarkedItem
 from rereader.evals.rows import ResultsFile, hash_settings
 from rereader.models.base import Cancel, Embedder, Float32Array, Head, LanguageModel
+from rereader.schema.errors import InputError
 from rereader.tools.words import content_words
 
 DEPTHS = (1, 5, 10)
@@ -48,9 +49,16 @@ def measure_sentences(
 
     Returns:
         The number of rows written.
+
+    Raises:
+        InputError: If a list names a head that the model does not have.
     """
     heads = model.all_heads()
     chosen = {**lists, "all": heads, "random": Random(_SEED).sample(heads, min(CHOSEN, len(heads)))}
+    for name, some in chosen.items():
+        if strange := next((head for head in some if head not in heads), None):
+            msg = f"The list {name!r} names the head {strange.layer}-{strange.head}, which {model.name} does not have."
+            raise InputError(msg, "Use a list that was made for this model.")
     settings = hash_settings({"heads": chosen, "model": model.fingerprint, "embedder": embedder.fingerprint})
     rows = ResultsFile(out)
     names = {"model": model.name, "embedder": embedder.name}

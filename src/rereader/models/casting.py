@@ -10,6 +10,8 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from rereader.schema.errors import ModelError
+
 
 def load_cast(path: Path, config: Any, dtype: torch.dtype, weights: Sequence[Path], **options: Any) -> Any:
     """The model of a folder in ``dtype``, equal to what ``AutoModelForCausalLM.from_pretrained`` gives.
@@ -27,12 +29,24 @@ def load_cast(path: Path, config: Any, dtype: torch.dtype, weights: Sequence[Pat
     auto: Any = AutoModelForCausalLM
     with torch.device("meta"):
         empty = auto.from_config(config)
-    model = type(empty).from_pretrained(
-        None, config=empty.config, state_dict=lazy_tensors(weights), dtype=dtype, **options
+    model, info = type(empty).from_pretrained(
+        None, config=empty.config, state_dict=lazy_tensors(weights), dtype=dtype, output_loading_info=True, **options
     )
+    check_whole(path, info)
     if (path / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(path, local_files_only=True)
     return model
+
+
+def check_whole(path: Path, info: dict[str, Any]) -> None:
+    """Refuse a checkpoint that lacks weights: transformers only logs that, and makes them up.
+
+    Raises:
+        ModelError: If tensors are missing.
+    """
+    if missing := sorted(info["missing_keys"]):
+        msg = f"The model in {path} lacks {len(missing):,} of its tensors, for instance {missing[0]}."
+        raise ModelError(msg, "Copy or download the whole model again.")
 
 
 def lazy_tensors(weights: Sequence[Path]) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
@@ -124,7 +126,15 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
     Raises:
         InputError: If the file is not a valid catalogue.
     """
-    source = path or resources.files("rereader.models") / "models.toml"
+    return _own_catalogue() if path is None else _read(path)
+
+
+@cache
+def _own_catalogue() -> Catalogue:
+    return _read(resources.files("rereader.models") / "models.toml")
+
+
+def _read(source: Traversable) -> Catalogue:
     try:
         return Catalogue.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:

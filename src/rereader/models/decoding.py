@@ -110,6 +110,8 @@ class Decoder:
         return waiting[: max(min(free, slots.prefill), 0 if rows else 1)]
 
     def _join(self, batch: Batch | None, joining: list[Row]) -> Batch:
+        if batch is not None:
+            self._engine.own(batch)
         fresh = self._engine.prefill([row.prompt for row in joining], self._cancelled)
         if batch is None:
             return fresh

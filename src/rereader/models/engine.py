@@ -19,6 +19,9 @@ from rereader.models.rendering import Rendered
 from rereader.schema.errors import InputError, Interrupted, ModelError
 from rereader.schema.events import Cancelled
 
+MOST_QUERIES = 2048
+"""Tokens after a text whose attention is read: they go through the model in one pass."""
+
 
 @dataclass
 class Batch:
@@ -144,11 +147,16 @@ class Engine:
         held = 0 if kept is None else kept.shared(wanted, ends)
         cache = kv.empty_cache() if kept is None or not held else kept.cache
         kv.rewind(cache, held)
+        kept = None  # its keys and values go, unless they are shared, before new ones come
         for start, end in pairwise((held, *(end for end in ends if end > held))):
             self._read(self.prefill_model, cache, torch.tensor([wanted[start:end]]), torch.tensor([0]), cancelled)
         kv.check(cache, len(wanted))
         self._context = Context(wanted, ends, cache)
         return self._context
+
+    def more_tokens(self, length: int) -> int:
+        """Tokens for which reading a text of some length takes new memory: the last text lets go of its own."""
+        return length - (self._context.length if self._context is not None else 0)
 
     def forget(self) -> None:
         """Let go of the last text."""
@@ -167,12 +175,13 @@ class Engine:
             Rows over the text's tokens and then ``ids`` themselves.
 
         Raises:
-            InputError: If a head does not exist, or there are no tokens.
+            InputError: If a head does not exist, or there are no tokens or more than ``MOST_QUERIES``.
             ModelError: If the model's attention cannot be read.
         """
         check_heads(self.prefill_model.config, heads)
-        if not ids:
-            raise InputError("Attention is read from at least one token after the text.", "Ask a question.")
+        if not 0 < len(ids) <= MOST_QUERIES:
+            msg = f"Attention is read from 1 to {MOST_QUERIES:,} tokens after the text, not {len(ids):,}."
+            raise InputError(msg, "Mark the segment with which the text ends as cacheable, and ask a shorter question.")
         probe = Probe(heads, meant)
         tokens, unpadded = torch.tensor([list(ids)]), torch.tensor([0])
         context.rewind()
@@ -189,6 +198,11 @@ class Engine:
         unpadded = torch.tensor([0])
         logits = self._read(self.prefill_model, context.cache, torch.tensor([ids]), unpadded, cancelled)
         return Batch(context.cache, unpadded, logits[:, -1].float())
+
+    def own(self, batch: Batch) -> None:
+        """Give a batch a cache of its own, if it goes on in that of the last text; other prompts may need that one."""
+        if self._context is not None and batch.cache is self._context.cache:
+            batch.cache = kv.select(batch.cache, torch.arange(len(batch.pads), device=self.device))
 
     def step(self, batch: Batch, tokens: torch.Tensor) -> None:
         """Append one token per row, int64 [rows], and put the next logits into the batch."""

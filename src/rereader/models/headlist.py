@@ -12,6 +12,7 @@ from rereader.models.base import Head
 from rereader.models.catalogue import CatalogueEntry, load_catalogue
 from rereader.models.hub import is_hub_id
 from rereader.models.installed import locate
+from rereader.models.runtimes import split_mark
 from rereader.schema.errors import InputError
 
 
@@ -21,6 +22,7 @@ def detected_file(name: str, models_dir: Path) -> Path:
     Raises:
         InputError: If there is no such model.
     """
+    name, _ = split_mark(name)
     if entry := _entry(name):
         key = entry.name
     elif is_hub_id(name):
@@ -37,6 +39,7 @@ def heads_in_use(name: str, models_dir: Path) -> tuple[list[Head], str]:
     Raises:
         InputError: If there is no such model or no list, or the one that was found here cannot be read.
     """
+    name, _ = split_mark(name)
     path = detected_file(name, models_dir)
     if path.is_file():
         return read_heads(path), f"found on this machine ({path})"
@@ -66,10 +69,14 @@ def read_heads(path: Path) -> list[Head]:
     Raises:
         InputError: If it holds none.
     """
+    hint = "Name a file that 'rereader models heads MODEL --detect SET' wrote; one of the models folder can be removed."
     try:
-        return [Head(int(layer), int(head)) for layer, head in json.loads(path.read_text(encoding="utf-8"))["heads"]]
+        heads = [Head(int(layer), int(head)) for layer, head in json.loads(path.read_text(encoding="utf-8"))["heads"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} holds no list of heads.", "Remove it, or find the heads again.") from error
+        raise InputError(f"{path} holds no list of heads.", hint) from error
+    if not heads:
+        raise InputError(f"{path} holds no list of heads.", hint)
+    return heads
 
 
 def _entry(name: str) -> CatalogueEntry | None:

@@ -75,7 +75,7 @@ def locate(
     if is_hub_id(name):
         return from_cache(name)
     if is_path(name):
-        return _own(Path(name).expanduser(), models_dir, weights, cancel)
+        return _own(own_path(name), models_dir, weights, cancel)
     entry = (catalogue or load_catalogue()).find(name)
     folder = models_dir / entry.name
     pull = f"rereader models pull {entry.name}"
@@ -87,9 +87,21 @@ def locate(
     return folder
 
 
+def own_path(name: str) -> Path:
+    """A path that the user wrote, ``~`` resolved.
+
+    Raises:
+        InputError: If it names the home of an unknown user.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{name} names a home folder that is not here.", "Write the path out.") from error
+
+
 def own_gguf(name: str) -> Path | None:
     """The user's own GGUF file that a name means, if it means one."""
-    path = Path(split_mark(name)[0]).expanduser()
+    path = own_path(split_mark(name)[0])
     return path.resolve() if path.suffix.lower() == ".gguf" and path.is_file() else None
 
 

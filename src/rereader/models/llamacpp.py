@@ -16,7 +16,7 @@ from rereader.models.rendering import Rendered
 from rereader.models.seeds import prompt_seed
 from rereader.models.tokenised import Emit, Ids, TokenisedModel
 from rereader.models.worker import Worker
-from rereader.schema.errors import Interrupted, ModelError
+from rereader.schema.errors import Interrupted, ModelError, RereaderError
 from rereader.schema.events import Cancelled
 
 T = TypeVar("T")
@@ -176,12 +176,21 @@ class LlamaCppModel(TokenisedModel):
             if cancelled():
                 raise Interrupted("Stopped before the model began.", "Resume the run to go on.")
             with computing(self.name, cancelled, self._lock):
-                result = job()
+                result = self._do(job)
             if cancelled():
                 raise Interrupted("Stopped while the model was writing.", "Resume the run to go on.")
             return result
 
         return guarded
+
+    def _do(self, job: Callable[[], T]) -> T:
+        try:
+            return job()
+        except RereaderError:
+            raise
+        except Exception as error:  # closed under its hands, for instance
+            text = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelError(f"The model {self.name} failed: {text}", "Ask again; it is loaded anew.") from error
 
 
 def _release(worker: Worker, process: LlamaProcess) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import subprocess
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from rereader.schema.errors import ModelError
+from rereader.schema.errors import Interrupted, ModelError
 
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 60.0
@@ -72,8 +73,9 @@ class LlamaProcess:
 
         Raises:
             ModelError: If the process cannot be started, fails or ends.
+            Interrupted: If ``stopped`` says so before the weights are loaded.
         """
-        self._start(tokens)
+        self._start(tokens, stopped)
         self._jobs += 1
         self._send({**job, "id": self._jobs})
         yield from self._answers(self._jobs, stopped)
@@ -87,7 +89,8 @@ class LlamaProcess:
         child.wait()
         for stream in (child.stdin, child.stdout, self._said):
             if stream is not None:
-                stream.close()
+                with contextlib.suppress(OSError):  # what was not sent before it died
+                    stream.close()
 
     def _answers(self, job: int, stopped: Callable[[], bool]) -> Iterator[Message]:
         going, waits = True, 0
@@ -121,7 +124,8 @@ class LlamaProcess:
             raise ModelError("llama.cpp did not stop and was ended.", "Ask again; the model is loaded anew.")
         return waits + 1
 
-    def _start(self, tokens: int) -> None:
+    def _start(self, tokens: int, stopped: Callable[[], bool]) -> None:
+        tokens = min(tokens, self.settings.window)
         if self.pid is not None and tokens <= self._context:
             return
         self.end()
@@ -148,8 +152,17 @@ class LlamaProcess:
                 "batch": settings.batch,
             }
         )
-        if self._lines.get() is None:
-            raise self._ended()
+        self._await_loaded(stopped)
+
+    def _await_loaded(self, stopped: Callable[[], bool]) -> None:
+        while True:
+            if stopped():
+                self.end()
+                raise Interrupted("Stopped while the model was loading.", "Resume the run to go on.")
+            with contextlib.suppress(queue.Empty):
+                if self._lines.get(timeout=_POLL_SECONDS) is None:
+                    raise self._ended()
+                return
 
     def _size(self, tokens: int) -> int:
         size = _LEAST_CONTEXT

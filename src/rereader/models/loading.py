@@ -14,7 +14,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from rereader.models.casting import load_cast
+from rereader.models.casting import check_whole, load_cast
 from rereader.models.identity import hash_files
 from rereader.models.measure import Settings, load_settings, measure, measure_loaded, store_settings
 from rereader.models.quantised import QUANTISED, Bits, identify, is_quantised, load_quantised, require_quantised
@@ -135,7 +135,9 @@ def _weight_files(path: Path) -> list[Path]:
 def _load(path: Path, config: Any, dtype: str, device: str, weights: Sequence[Path]) -> Any:
     wanted = getattr(torch, dtype)
     if wanted == _stored_dtype(config):
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, **_OPTIONS)
+        auto: Any = AutoModelForCausalLM
+        model, info = auto.from_pretrained(path, dtype=wanted, output_loading_info=True, **_OPTIONS)
+        check_whole(path, info)
     else:
         model = load_cast(path, config, wanted, weights, **_OPTIONS)
     return model.to(device).eval()

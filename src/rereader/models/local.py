@@ -163,7 +163,6 @@ class LocalModel(TokenisedModel):
         if not rendered.boundaries:
             msg = f"No segment of the prompt is cacheable, or the text before has under {MIN_PREFIX_TOKENS} tokens."
             raise InputError(msg, "Mark the segment with which the text ends as cacheable.")
-        self._check_memory(len(rendered.ids))
         length, cancelled = rendered.boundaries[-1], flag(cancel)
         after = [(start, end) for start, end in rendered.ranges if start >= length and end > start]
         if not after:
@@ -171,6 +170,7 @@ class LocalModel(TokenisedModel):
         meant = slice(after[0][0] - length, after[-1][1] - length)
 
         def job() -> Rows:
+            self._check_memory(self._engine.more_tokens(len(rendered.ids)))
             context = self._engine.read(rendered.ids[:length], rendered.boundaries, cancelled)
             return self._engine.attend(context, rendered.ids[length:], heads, meant)
 
@@ -184,6 +184,7 @@ class LocalModel(TokenisedModel):
         self._engine.forget()
 
     def _check_memory(self, tokens: int) -> None:
+        """Refuse to read so many tokens if their keys and values do not fit."""
         from rereader.models.kv import bytes_per_token
 
         needed = tokens * bytes_per_token(self._config, self._engine.prefill_model.dtype)
@@ -266,4 +267,5 @@ def free_bytes(device: Any) -> int:
 
     if device.type != "cuda":
         return available_bytes()
-    return int(torch.cuda.mem_get_info(device)[0])
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + cached

@@ -52,9 +52,12 @@ def load_quantised(path: Any, bits: Bits, dtype: torch.dtype, device: str, **opt
 
     Raises:
         MissingExtra: If bitsandbytes or accelerate is not installed.
+        ModelError: If the folder lacks weights.
     """
     require_quantised()
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    from rereader.models.casting import check_whole
 
     # Says for every layer of every call that it casts to float16, which is how LLM.int8() works.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
@@ -69,4 +72,7 @@ def load_quantised(path: Any, bits: Bits, dtype: torch.dtype, device: str, **opt
             bnb_4bit_compute_dtype=dtype,
         )
     auto: Any = AutoModelForCausalLM
-    return auto.from_pretrained(path, quantization_config=config, dtype=dtype, device_map={"": device}, **options)
+    place = {"device_map": {"": device}, "output_loading_info": True}
+    model, info = auto.from_pretrained(path, quantization_config=config, dtype=dtype, **place, **options)
+    check_whole(path, info)
+    return model

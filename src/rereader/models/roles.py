@@ -16,7 +16,7 @@ from rereader.models.base import Capabilities, Embedder, LanguageModel, TextKind
 from rereader.models.catalogue import CatalogueEntry, load_catalogue
 from rereader.models.gguf_parts import find_gguf
 from rereader.models.hashing import HashingEmbedder
-from rereader.models.installed import installed, locate, own_gguf
+from rereader.models.installed import installed, locate, own_gguf, own_path
 from rereader.models.manifest import read_manifest
 from rereader.models.providers import check_endpoint, find_endpoint
 from rereader.models.quantised import is_quantised
@@ -364,7 +364,7 @@ def _digest(folder: Path) -> str:
 def _display_name(name: str, folder: Path) -> str:
     """The catalogue name where there is one, the folder's own otherwise."""
     manifest = read_manifest(folder)
-    return manifest.name if manifest is not None else Path(name).expanduser().resolve().name
+    return manifest.name if manifest is not None else own_path(name).resolve().name
 
 
 def _check_kind(role: str, name: str, folder: Path) -> None:

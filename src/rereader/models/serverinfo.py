@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -41,7 +42,8 @@ def list_models(base_url: str, key: str) -> list[Mapping[str, Any]]:
     try:
         with urllib.request.build_opener(*handlers).open(request, timeout=_SECONDS) as reply:
             entries = json.loads(reply.read(_MOST_BYTES))["data"]
-    except (OSError, ValueError, KeyError, TypeError):  # the call itself will say what is wrong with the server
+    # The call itself will say what is wrong with the server.
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return []
     return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
 

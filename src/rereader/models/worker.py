@@ -64,12 +64,22 @@ class Worker:
 
 
 def _serve(jobs: queue.SimpleQueue[_Job | None], start: Callable[[], None] | None) -> None:
+    failed = None
     if start is not None:
-        start()
+        failed = _try(start)
     while (entry := jobs.get()) is not None:
-        _run(*entry)
+        _run(*entry) if failed is None else entry[0].set_exception(failed)
         # A finished job must not keep its tensors alive while the thread waits for the next one.
         del entry
+
+
+def _try(start: Callable[[], None]) -> Exception | None:
+    """What went wrong at the start; every job is told."""
+    try:
+        start()
+    except Exception as error:
+        return error
+    return None
 
 
 def _run(future: Future[Any], job: Callable[[], Any]) -> None:

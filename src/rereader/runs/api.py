@@ -9,9 +9,10 @@ from typing import Any
 from rereader.config import load_config
 from rereader.graphs.registry import get_graph
 from rereader.models.roles import RoleNames
-from rereader.runs.documents import store_sources
+from rereader.runs.documents import read_sources, store_texts
 from rereader.runs.session import Listen, Session, ignore, open_session
 from rereader.schema import Answer, Budget
+from rereader.tools.loaders import LoadedText
 
 
 def ask(
@@ -37,18 +38,19 @@ def ask(
     """
     chosen = graph or load_config().graph
     with open_session(workspace, names=models) as session:
+        texts = read_sources(sources, password=password)
         check(session, question, chosen, settings)
-        identities = documents_to_ask(session, sources, password=password, listen=listen)
+        identities = documents_to_ask(session, texts, listen=listen)
         return session.ask(question, identities, graph=chosen, settings=settings, budget=budget, listen=listen)
 
 
 def check(session: Session, question: str, graph: str, settings: Mapping[str, Any] | None) -> None:
-    """Refuse a question, graph or setting that cannot be used, before anything is stored."""
+    """Refuse a question, graph or setting that cannot be used, before anything is stored. Loads the reader."""
     get_graph(graph).settings(settings or {})
     session.check_question(question)
 
 
-def documents_to_ask(session: Session, sources: Sequence[str | Path], **options: Any) -> list[str]:
-    """Ids of the documents that the sources name, stored now if they are new; all documents without sources."""
-    found = store_sources(session, sources, **options) if sources else session.library.documents.all()
+def documents_to_ask(session: Session, texts: Sequence[LoadedText], *, listen: Listen = ignore) -> list[str]:
+    """Ids of the documents with these texts, stored now if they are new; all documents without any text."""
+    found = store_texts(session, texts, listen=listen) if texts else session.library.documents.all()
     return [document.id for document in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,7 +11,7 @@ from rereader.graphs.registry import get_graph
 from rereader.models.base import Cancel
 from rereader.runs.session import DEFAULT_GRAPH, Listen, Session, ignore
 from rereader.schema import Document, Event
-from rereader.tools.loaders import load_source
+from rereader.tools.loaders import LoadedText, load_source
 
 
 def add_sources(
@@ -31,28 +32,27 @@ def add_sources(
     a new document; the old version stays until it is removed.
     """
     get_graph(graph).settings(settings or {})
-    documents = store_sources(session, sources, encoding=encoding, password=password, stdin=stdin, listen=listen)
+    texts = read_sources(sources, encoding=encoding, password=password, stdin=stdin)
+    documents = store_texts(session, texts, listen=listen)
     for document in documents:
         session.prepare(document, graph=graph, settings=settings, listen=listen, cancel=cancel)
     return documents
 
 
-def store_sources(
-    session: Session,
+def read_sources(
     sources: Sequence[str | Path],
     *,
     encoding: str | None = None,
     password: str | None = None,
     stdin: BinaryIO | None = None,
-    listen: Listen = ignore,
-) -> list[Document]:
-    """Read files, folders or ``-`` and store their texts, each once; memories are made by the run that needs them.
+) -> list[LoadedText]:
+    """Read files, folders or ``-`` (standard input). ``password`` opens encrypted files; it is not kept."""
+    load = partial(load_source, encoding=encoding, password=password, stdin=stdin)
+    return [text for source in sources for text in load(source)]
 
-    ``password`` opens encrypted files; it is not kept.
-    """
-    texts = [
-        text for source in sources for text in load_source(source, encoding=encoding, password=password, stdin=stdin)
-    ]
+
+def store_texts(session: Session, texts: Sequence[LoadedText], *, listen: Listen = ignore) -> list[Document]:
+    """Store texts, each once; memories are made by the run that needs them."""
     documents = []
     for text in texts:
         for warning in text.warnings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +150,14 @@ def estimate(
         repeated: Whether the same was asked before, so that every model call is stored.
     """
     names = outlook.names()
-    speeds = Speeds(
-        pasts(outlook.library.runs.recent_details(_STEPS_LOOKED_AT)), outlook.speed, plain_rates(outlook.models_dir)
-    )
+    asked = {names[role]: name for role, name in outlook.models.describe().items()}
+
+    @cache
+    def known(shown: str) -> Speed:
+        return outlook.speed(asked.get(shown, shown))
+
+    history = pasts(outlook.library.runs.recent_details(_STEPS_LOOKED_AT))
+    speeds = Speeds(history, known, plain_rates(outlook.models_dir))
     found = list(costs(facts))
     roles = dict.fromkeys([work.role for cost in found for work in cost.works if work.role])
     if "reader" in facts.bound:

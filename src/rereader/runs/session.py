@@ -190,6 +190,10 @@ class Session:
         """
         if not question.strip():
             raise InputError("The question is empty.", "Put it last, in quotes.")
+        try:
+            question.encode()
+        except UnicodeEncodeError as error:
+            raise InputError("The question is not sound UTF-8.", "Check the terminal's encoding.") from error
         reader = self.models.reader
         if reader is None:
             return
@@ -216,7 +220,7 @@ class Session:
     def _invoke(self, run: Run, resumed: bool, listen: Listen, cancel: Cancel | None) -> None:
         documents = tuple(self.library.documents.get(identity) for identity in run.document_ids)
         chosen = get_graph(run.graph)
-        settings = chosen.settings(run.settings)
+        settings = chosen.settings(chosen.still_known(run.settings))
         path = self.library.checkpoint_path(run.id)
         with checkpoint_errors(path), closing(sqlite3.connect(path, check_same_thread=False)) as connection:
             graph = chosen.build(settings).compile(checkpointer=SqliteSaver(connection))

@@ -54,6 +54,8 @@ class EndpointSettings(Frozen):
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             msg = "a server's address begins with http:// or https://"
             raise ValueError(msg)
+        if parts.port == 0:  # reading it refuses what is no port
+            raise ValueError("a server's port is a number from 1 to 65535")
         if parts.username or parts.password or parts.query or parts.fragment:
             msg = "a server's address holds no key, user or question mark; name the key's variable as api_key_env"
             raise ValueError(msg)

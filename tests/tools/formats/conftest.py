@@ -8,7 +8,7 @@ import pytest
 from rereader.models.hashing import HashingEmbedder
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
-from rereader.runs.documents import store_sources
+from rereader.runs.documents import read_sources, store_texts
 from rereader.testing.sessions import scripted_session
 from rereader.testing.texts import essay
 
@@ -67,7 +67,8 @@ def cite(asked, tmp_path):
         path = tmp_path / name
         path.write_bytes(data)
         heard = []
-        documents = store_sources(asked.session, [path], listen=lambda event: heard.append(event.text), **options)
+        texts = read_sources([path], **options)
+        documents = store_texts(asked.session, texts, listen=lambda event: heard.append(event.text))
         asked.script.fact = sentence
         question = "With which number does the strongbox of the office open?"
         answer = asked.session.ask(question, [document.id for document in documents], graph="retrieval")

@@ -141,3 +141,11 @@ def test_a_missing_package_is_named(load, monkeypatch):
     with pytest.raises(MissingExtra, match="Reading PDF files") as raised:
         load(b"%PDF-1.7 x", "a.pdf")
     assert "rereader[documents]" in raised.value.hint
+
+
+def test_the_limit_is_one_for_all_files_of_a_folder(tmp_path):
+    for number in range(4):
+        (tmp_path / f"{number}.zip").write_bytes(packed({"a.txt": "word " * 80_000}))
+    assert len(load_source(tmp_path, max_bytes=2**21)) == 4
+    with pytest.raises(InputError, match=r"together hold more than 1\.0 MiB"):
+        load_source(tmp_path, max_bytes=2**20)

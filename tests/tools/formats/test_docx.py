@@ -151,9 +151,15 @@ def without(data, name):
     return stream.getvalue()
 
 
+def flipped(data, member):
+    at = data.index(member) + len(member) + 30
+    return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+
+
 BAD = {
     "cut off": lambda data: data[:-100],
     "no body": lambda data: without(data, "word/document.xml"),
+    "a flipped bit": lambda data: flipped(data, b"word/document.xml"),
     "no types": lambda data: without(data, "[Content_Types].xml"),
 }
 

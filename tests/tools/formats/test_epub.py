@@ -226,13 +226,15 @@ BAD = {
     "no container": (lambda: good().replace(b"META-INF/c", b"META-INF/k"), "container.xml is missing"),
     "no chapters": (lambda: by_hand(GOOD, spine=[]), "names no chapters"),
     "no text": (lambda: by_hand({"a.xhtml": "<img src='x'/>"}, spine=["a.xhtml"]), "no readable text"),
+    "only an empty file": (lambda: rebuilt("OEBPS/a.xhtml", b"", {"a.xhtml": ""}), "no readable text"),
     "entities that explode": (lambda: rebuilt("META-INF/container.xml", bomb()), "damaged|names no package"),
     "no XML": (lambda: rebuilt("OEBPS/book.opf", "<package"), "damaged XML"),
 }
 
 
-def rebuilt(name, content):
-    source = zipfile.ZipFile(io.BytesIO(by_hand(GOOD, spine=["a.xhtml"])))
+def rebuilt(name, content, files=None):
+    files = files or GOOD
+    source = zipfile.ZipFile(io.BytesIO(by_hand(files, spine=list(files))))
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for entry in source.infolist():
@@ -266,3 +268,17 @@ def test_a_section_begins_where_its_text_begins():
     extra = {"OEBPS/nav.xhtml": XHTML.format(nav)}
     parsed = read(by_hand(plates, spine=list(plates), items=item, extra=extra))
     assert [(parsed.text[place.start :], place.label) for place in parsed.places] == [("After.\n", "Plate")]
+
+
+def test_empty_chapters_and_pictures_in_the_spine_are_passed_over():
+    content = rebuilt("OEBPS/a.xhtml", "<!-- nothing -->", {"a.xhtml": "", "b.xhtml": "<p>Ana keeps the bees.</p>"})
+    assert epub.load(content, "b.epub", Options()).text == "Ana keeps the bees.\n"
+    picture = '<item id="p" href="p.jpg" media-type="image/jpeg"/>'
+    book = by_hand({"b.xhtml": "<p>Ana.</p>"}, spine=["b.xhtml"], items=picture, extra={"OEBPS/p.jpg": b"\xff\xd8\xff"})
+    package = zipfile.ZipFile(io.BytesIO(book)).read("OEBPS/book.opf").decode()
+    shown = package.replace("<spine>", '<spine><itemref idref="p"/>')
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive, zipfile.ZipFile(io.BytesIO(book)) as source:
+        for entry in source.infolist():
+            archive.writestr(entry.filename, shown if entry.filename.endswith(".opf") else source.read(entry))
+    assert epub.load(stream.getvalue(), "b.epub", Options()).text == "Ana.\n"

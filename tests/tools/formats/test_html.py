@@ -82,6 +82,8 @@ def test_boilerplate_is_left_out_and_blocks_are_lines(filler):
         ("<ul><li>a<li>b</ul>c", "a\nb\n\nc"),
         ("a<br>b<br><br>c", "a\nb\n\nc"),
         ("<pre>  x\n    y\n</pre>z", "  x\n    y\n\nz"),
+        ("<pre><b>Name</b>\nAddress</pre>", "Name\nAddress"),
+        ("<pre><i>a</i>\n\n  <i>b</i> <i>c</i></pre>", "a\n\n  b c"),
         ("<table><tr><th>a<th>b<tr><td>c<td>d</table>", "a\tb\nc\td"),
         ("&lt;&nbsp;&#x41;&#0;&#xD800;", "< A��"),
         ("<p>a<!-- b -->c<script>d</script>e</p>", "ace"),
@@ -127,3 +129,12 @@ def test_a_wrong_charset_is_overruled():
 
 def read(data, **options):
     return html.load(data, "a.html", Options(**options))
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [("us-ascii", "utf-8"), ("iso-8859-1", "utf-8"), ("latin1", "utf-8"), ("us-ascii", "cp1252"), ("latin1", "cp1252")],
+)
+def test_browsers_readings_of_charsets(said, written):
+    page = f'<meta charset="{said}"><p>Größe und “Länge” der Bäche über Tal</p>'
+    assert "“Länge”" in read(page.encode(written)).text

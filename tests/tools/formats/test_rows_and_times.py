@@ -1,6 +1,7 @@
 """Subtitles by time, tables and JSON Lines by row, Markdown by section."""
 
 import csv
+import gzip
 import io
 import json
 from random import Random
@@ -186,3 +187,31 @@ def test_headings_of_markdown():
 def test_subtitles_without_any_are_refused(kind, data):
     with pytest.raises(InputError, match="damaged subtitle file"):
         subtitles.load(data, f"a.{kind}", Options())
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "mark"),
+    [
+        ("1,5;2,5\n3,25;4,5\n", "a.csv", ";"),
+        ("12\tParis, France, Europe\n13\tRome, Italy, Europe\n", "a.tsv", "\t"),
+        ("1,2\n3,4\n", "a.csv", ","),
+        ("1,a;b\n3,c;d\n", "a.csv", ","),
+    ],
+)
+def test_cells_of_tables_without_column_names(data, name, mark):
+    assert table.delimiter(data, name) == mark
+
+
+def test_packed_subtitles_of_substation_are_read(tmp_path):
+    text = (
+        "[Script Info]\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
+        "Dialogue: 0,0:00:12.00,0:00:13.00,Default,,0,0,0,,Ana keeps the bees.\n"
+    )
+    (tmp_path / "a.ass.gz").write_bytes(gzip.compress(text.encode()))
+    [loaded] = load_source(tmp_path / "a.ass.gz")
+    assert loaded.text == "Ana keeps the bees.\n" and loaded.places[0].label == "00:00:12"
+
+
+@pytest.mark.parametrize("line", ["# a" + " " * 200_000 + "b", "# " + "[" * 200_000, "a" * 200_000])
+def test_long_lines_are_no_headings_and_cost_little(line):
+    assert markdown.headings(f"{line}\n# Real\n") == [(len(line) + 1, 1, "Real")]

@@ -49,6 +49,9 @@ def _run(check: Check, scope: Scope) -> list[Finding]:
         return [Finding(error.message, "problem", error.hint)]
     except OSError as error:
         return [Finding(f"{error.strerror or error}: {error.filename or ''}", "problem", "Check the path.")]
+    except Exception as error:  # one that fails must not hide what the others find
+        told = f"the check {check.__name__!r} failed: {type(error).__name__}: {error}"
+        return [Finding(told, "problem", "That is a mistake in Rereader; please report it.")]
 
 
 def is_well(found: Sequence[Examined]) -> bool:

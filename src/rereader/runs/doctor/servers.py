@@ -39,7 +39,7 @@ def _connect(name: str, address: str) -> Finding:
     started = time.monotonic()
     try:
         socket.create_connection(place, timeout=_SECONDS).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name that is none is a ValueError
         mend = f"Start the server, or mend base_url under [endpoints.{name}]; see 'rereader config path'."
         return Finding(f"endpoint {name}: no server at {address} ({error})", "warning", mend)
     return Finding(f"endpoint {name}: {address} takes connections ({time.monotonic() - started:.2f} s)")

@@ -17,7 +17,7 @@ from rereader.models.measure import entries, store_entry
 from rereader.models.providers import find_endpoint
 from rereader.models.quantised import is_quantised
 from rereader.models.roles import HASHING, RoleNames, bind
-from rereader.models.runtimes import ROLES, choose_runtime, marked, split_mark
+from rereader.models.runtimes import ROLES, choose_runtime, marked, on_cpu, split_mark
 from rereader.models.speed import (
     CACHE,
     Speed,
@@ -113,7 +113,8 @@ def _folder(name: str, scope: Scope) -> Path | None:
 
 
 def _speed(scope: Scope, one: Variant) -> Speed:
-    return speed_of(one.name, one.folder, scope.config.models_dir)
+    on_cuda = split_mark(one.name)[1] != "llamacpp" and not on_cpu(scope.config.device)
+    return speed_of(one.name, one.folder, scope.config.models_dir, cuda=on_cuda)
 
 
 def _known(scope: Scope, one: Variant) -> Finding:
