@@ -10,9 +10,9 @@ from typing import Any
 from platformdirs import user_config_path, user_data_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rereader.models.runtimes import Runtime
 from rereader.schema import InputError
 from rereader.schema.endpoint import EndpointSettings
+from rereader.schema.types import Runtime
 
 _VARIABLES = {"workspace": "REREADER_WORKSPACE", "models_dir": "REREADER_MODELS", "model": "REREADER_MODEL"}
 

@@ -6,10 +6,10 @@ import pytest
 
 from rereader.config import Config, load_config
 from rereader.models.roles import RoleNames
-from rereader.models.runtimes import Runtime
 from rereader.runs.choosing import choose_names
 from rereader.runs.session import open_session
 from rereader.schema import InputError
+from rereader.schema.types import Runtime
 
 
 def test_a_named_role_silences_only_its_own_warning(tmp_path):

@@ -20,9 +20,10 @@ from rereader.models.installed import installed, locate, own_gguf, own_path
 from rereader.models.manifest import read_manifest
 from rereader.models.providers import check_endpoint, find_endpoint
 from rereader.models.quantised import is_quantised
-from rereader.models.runtimes import Runtime, choose_runtime, marked
+from rereader.models.runtimes import choose_runtime, marked
 from rereader.schema.endpoint import EndpointSettings
 from rereader.schema.errors import InputError
+from rereader.schema.types import Runtime
 
 EXTRACTIVE = "extractive"
 NONE = "none"

@@ -10,9 +10,8 @@ from typing import Literal, get_args
 from rereader.models.gguf_parts import has_llamacpp
 from rereader.models.quantised import is_quantised, require_quantised
 from rereader.schema.errors import InputError, MissingExtra
+from rereader.schema.types import Runtime
 
-Runtime = Literal["auto", "llamacpp", "transformers", "8bit", "4bit"]
-"""``8bit`` and ``4bit`` are transformers with weights that are quantised while they load."""
 Chosen = Literal["llamacpp", "transformers", "8bit", "4bit"]
 _MARKS = {"llamacpp": " (llama.cpp)", "8bit": " (8-bit)", "4bit": " (4-bit)"}
 """Follow the name of a model that is run so, for a stored run to be resumed in the same way."""

@@ -11,6 +11,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PlaceKind = Literal["page", "section", "row", "time"]
+Runtime = Literal["auto", "llamacpp", "transformers", "8bit", "4bit"]
+"""What runs a model; ``8bit`` and ``4bit`` are transformers with weights that are quantised while they load."""
 
 
 class Frozen(BaseModel):
