@@ -75,6 +75,8 @@ def test_heads_are_compared_with_other_rankings(command, folder, questions, tmp_
     assert code == 0 and f"{len(rows) - 1} rows written" in said
     assert {row["item"] for row in rows[1:]} and rows[0]["heads"]["mine"]
     assert "0 rows written" in command(*given, f"mine={found}", "--items", "3")[1]
+    code, table, _ = command("bench", "report", out)
+    assert code == 0 and "| heads mine | 3 |" in table and "difference from bm25" in table
     (tmp_path / "none.json").write_text('{"heads": []}')
     (tmp_path / "other.json").write_text('{"heads": [[30, 2]]}')
     for pair, words in (

@@ -12,6 +12,8 @@ from rereader.evals.rows import Row, read_rows, results
 from rereader.schema.errors import InputError, StoreError
 
 ALL = "all"
+_RANKED = "recall@5"
+"""A field of the rows of ``rereader bench sentences`` only."""
 MISSING = "-"
 Value = Callable[[Row], float | None]
 Cell = Callable[[str, str], str]
@@ -33,8 +35,14 @@ def render(paths: Sequence[Path], baseline: str = "bm25", *, brief: bool = False
     found = results(rows)
     if not found:
         raise InputError("The files hold no results.", "`rereader bench run SUITE` writes some.")
-    tables = {one: _Tables([row for row in found if _set_of(row) == one], baseline) for one in _sets(found)}
-    parts = [made.brief() if brief else made.render(one) for one, made in tables.items()]
+    parts = []
+    for one in _sets(found):
+        mine = [row for row in found if _set_of(row) == one]
+        if _RANKED in mine[0]:
+            parts.append(_rankings(one, mine, baseline))
+        else:
+            tables = _Tables(mine, baseline)
+            parts.append(tables.brief() if brief else tables.render(one))
     return "\n\n".join([*parts, sources(paths)])
 
 
@@ -172,6 +180,20 @@ class _Tables:
 
     def _of(self, system: str, kind: str = ALL) -> list[Row]:
         return [row for row in self._rows if row["system"] == system and kind in (ALL, row["kind"])]
+
+
+def _rankings(heading: str, rows: Sequence[Row], baseline: str) -> str:
+    """Recall of every ranking at every depth, and how the one at 5 differs from the baseline's."""
+    depths = [name for name in rows[0] if name.startswith("recall@")]
+    base = {_item_of(row): row[_RANKED] for row in rows if row["system"] == baseline}
+    lines = []
+    for system in dict.fromkeys(row["system"] for row in rows):
+        mine = [row for row in rows if row["system"] == system]
+        pairs = [(row[_RANKED], base[_item_of(row)]) for row in mine if _item_of(row) in base]
+        gain = MISSING if system == baseline else _difference(pairs)
+        lines.append([system, str(len(mine)), *(_interval([row[depth] for row in mine]) for depth in depths), gain])
+    header = ["ranking", "n", *depths, f"{_RANKED}: difference from {baseline}"]
+    return f"**{heading}**\n\n{_table(header, lines)}"
 
 
 def _sets(rows: Iterable[Row]) -> list[str]:
