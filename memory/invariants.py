@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
-from rereader.memory.database import Database
+from rereader.memory.database import Database, translated
 from rereader.memory.library import Library
 from rereader.memory.migrations import MIGRATIONS
 from rereader.schema import StoreError
@@ -16,6 +18,17 @@ StoreCheck = Callable[[Library], list[Finding]]
 _SHOWN = 3
 _READD = "Run: rereader remove ID, then rereader add FILE again."
 _RESTORE = "Restore the folder from a backup, or start a new one with --workspace."
+
+
+def stored_version(folder: Path) -> int:
+    """The schema version of a workspace's library, read without upgrading it.
+
+    Raises:
+        StoreError: If the file cannot be read.
+    """
+    path = folder / "library.db"
+    with translated(path), closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def schema_version(library: Library) -> list[Finding]:

@@ -88,4 +88,7 @@ _V3 = (
     "CREATE INDEX step_parts_by_run ON step_parts (run_id)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3)
+# Workspaces of the first days have a _V1 without this index.
+_V4 = ("CREATE INDEX IF NOT EXISTS gists_by_record ON gists (record_id)",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3, _V4)

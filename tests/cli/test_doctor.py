@@ -2,11 +2,14 @@
 
 import json
 import socket
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
 from rereader.config import Config
+from rereader.memory.library import Library
 from rereader.models.base import Generation
 from rereader.models.hashing import HashingEmbedder
 from rereader.models.measure import entries
@@ -56,6 +59,32 @@ def test_a_damaged_library_is_a_finding_not_a_traceback(command, workspace):
     (workspace / "library.db").write_bytes(b"this is no database" * 100)
     code, out, err = command("doctor")
     assert (code, "PROBLEM" in out, "Traceback" in out + err) == (1, True, False)
+
+
+def test_an_old_workspace_is_not_upgraded_by_looking(command, workspace):
+    Library(workspace).close()
+    with closing(sqlite3.connect(workspace / "library.db")) as old:
+        old.execute("PRAGMA user_version = 1")
+    before = (workspace / "library.db").read_bytes()
+    code, out, _ = command("doctor")
+    assert code == 0 and "schema version 1; the next command upgrades it" in out
+    assert (workspace / "library.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:80000/v1", "http://a..b/v1"])
+def test_an_address_that_is_none_hides_nothing_else(command, tmp_path, address):
+    (tmp_path / "config.toml").write_text(f'[endpoints.office]\nmodel = "openai:m"\nbase_url = "{address}"\n')
+    _, out, err = command("doctor")
+    assert "Traceback" not in out + err and "Internal error" not in out + err
+    assert "office" in out + err or "port" in out + err
+
+
+def test_a_check_with_a_mistake_is_a_finding(scope):
+    def broken(_):
+        raise ZeroDivisionError("oh")
+
+    [one] = examine(scope, [("machine", broken)])
+    assert one.finding.state == "problem" and "broken" in one.finding.what
 
 
 def test_doctor_makes_no_workspace(command, tmp_path):

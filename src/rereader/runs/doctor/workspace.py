@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rereader.memory.invariants import check_library
+from rereader.memory.invariants import check_library, stored_version
 from rereader.memory.library import Library
+from rereader.memory.migrations import MIGRATIONS
 from rereader.runs.doctor.scope import Scope
 from rereader.schema import StoreError
 from rereader.schema.findings import Finding
@@ -15,6 +16,10 @@ def workspace(scope: Scope) -> list[Finding]:
     if not (folder / "library.db").is_file():
         return [Finding(f"no workspace at {folder} yet", "note", "It is made by: rereader add FILE")]
     try:
+        version, newest = stored_version(folder), len(MIGRATIONS)
+        if version < newest:
+            told = f"the workspace has schema version {version}; the next command upgrades it to {newest}"
+            return [Finding(told, "note", "Run: rereader documents, then rereader doctor again.")]
         with Library(folder) as library:
             return check_library(library)
     except StoreError as error:
