@@ -48,7 +48,7 @@ def data(tmp_path_factory):
         (folder / name).mkdir()
     needles = [needle(kind, number) for kind in ("single", "two_hop", "absent") for number in range(10)]
     (folder / "needles" / "planted_facts.jsonl").write_text("".join(json.dumps(one) + "\n" for one in needles))
-    wanted = {book for name in suite_names() for book in load_suite(name).options.get("books", ())}
+    wanted = {"mill", "tower"}.union(*(load_suite(name).options.get("books", ()) for name in suite_names()))
     questions = []
     for seed, book in enumerate(sorted({"essay", *wanted})):
         fact = BOOK.format(number=7000 + seed)

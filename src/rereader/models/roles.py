@@ -353,8 +353,9 @@ def _check_endpoint(role: str, name: str, settings: EndpointSettings) -> None:
 
 
 def _settings_cache(models_dir: Path) -> Path | None:
-    """Where measured settings are kept between runs; nowhere if the models folder is read-only."""
-    return models_dir / ".settings.json" if os.access(models_dir, os.W_OK) else None
+    """Where measured settings are kept between runs; nowhere if the models folder cannot be written or made."""
+    there = next(folder for folder in (models_dir, *models_dir.absolute().parents) if folder.exists())
+    return models_dir / ".settings.json" if os.access(there, os.W_OK) else None
 
 
 def _digest(folder: Path) -> str:
