@@ -83,7 +83,7 @@ def test_ranking_rows_are_written_once(model, tmp_path):
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["row"] for row in rows] == ["environment"] + ["result"] * written
     systems = {row["system"] for row in rows[1:]}
-    assert {"bm25", "minilm", "heads mine", "heads all without null", "heads random + minilm + bm25"} <= systems
+    assert {"bm25", "hashing", "heads mine", "heads all without null", "heads random + hashing + bm25"} <= systems
     assert written == 3 * len(systems)
     assert all(row["recall@10"] == 1.0 for row in rows[1:])
 

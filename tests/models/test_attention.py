@@ -218,18 +218,6 @@ def test_a_local_model_tells_where_a_question_looks(family):
     assert local.all_heads() == all_heads(local._config)
 
 
-@pytest.mark.parametrize("trusted", [True, False])
-def test_offsets_are_those_of_the_tokens(trusted):
-    local = wrap()
-    segment = Segment("user", TEXT, trusted=trusted)
-    offsets, ids = local.offsets(segment), local._renderer.encode(TEXT, trusted=trusted)
-    assert len(offsets) == len(ids)
-    assert offsets[0][0] == 0 and offsets[-1][1] == len(TEXT)
-    for (start, end), token in zip(offsets, ids, strict=True):
-        piece = local._tokenizer.decode([token])
-        assert piece == TEXT[start:end] or "\ufffd" in piece
-
-
 def test_what_cannot_be_read_is_one_line(monkeypatch):
     local = wrap(context_window=400)
     with pytest.raises(InputError, match="cacheable"):
@@ -249,7 +237,6 @@ def test_what_cannot_be_read_is_one_line(monkeypatch):
     scripted = ScriptedModel(["x"])
     for call in (
         lambda: scripted.attention(asked(TEXT, "?"), [Head(0, 0)]),
-        lambda: scripted.offsets(Segment("user", TEXT)),
         scripted.all_heads,
     ):
         with pytest.raises(ModelError, match="does not show") as caught:

@@ -96,7 +96,9 @@ def sentences(
         list[str] | None, typer.Option(help="A list of heads, NAME=FILE; the one in use by default.")
     ] = None,
     items: Annotated[int, typer.Option(min=1, help="Most items.")] = 100,
-    out: Annotated[Path | None, typer.Option(help="Results; docs/results/sentences-SET.jsonl by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Results; docs/results/sentences-SET-MODEL.jsonl by default.")
+    ] = None,
     models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
 ) -> None:
     """Rank the sentences of short texts by attention heads, MiniLM and BM25, and append the recall of each ranking.
@@ -112,7 +114,7 @@ def sentences(
     chosen = marked_items(source, data_folder(), "test")[:items]
     folder = load_config(models_dir=models_dir).models_dir
     lists = _head_lists(heads or ()) or {"in use": heads_in_use(model, folder)[0]}
-    path = out or Path("docs/results") / f"sentences-{source}.jsonl"
+    path = out or Path("docs/results") / f"sentences-{source}-{Path(model).name}.jsonl"
     with closing(bind_scorer(model, folder)) as models, _progress_bar(Console(stderr=True)) as listener:
         scorer, told = white_box(models), partial(_told, listener)
         written = measure_sentences(scorer, models.embedder, source, chosen, lists, path, told)

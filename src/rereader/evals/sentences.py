@@ -103,9 +103,13 @@ def _rankings(
         index = [places[head] for head in some]
         for form, masses in (("", found.calibrated), (" without null", found.plain)):
             yield f"heads {name}{form}", masses[index].sum(0), seconds
-        yield f"heads {name} + minilm + bm25", _z(found.calibrated[index].sum(0)) + _z(dense) + _z(lexical), seconds
-    yield "minilm", dense, 0.0
-    yield "minilm + bm25", _z(dense) + _z(lexical), 0.0
+        yield (
+            f"heads {name} + {embedder.name} + bm25",
+            _z(found.calibrated[index].sum(0)) + _z(dense) + _z(lexical),
+            seconds,
+        )
+    yield embedder.name, dense, 0.0
+    yield f"{embedder.name} + bm25", _z(dense) + _z(lexical), 0.0
     yield "bm25", lexical, 0.0
 
 

@@ -209,14 +209,6 @@ class LanguageModel(ABC):
         """
         raise self._hidden()
 
-    def offsets(self, segment: Segment) -> list[tuple[int, int]]:
-        """Character range ``[start, end)`` of each token of a segment.
-
-        Raises:
-            ModelError: If the model does not tell.
-        """
-        raise self._hidden()
-
     def _hidden(self) -> ModelError:
         msg = f"{self.name} does not show what its attention heads look at."
         return ModelError(msg, "Choose a local model that transformers runs, with --role scorer=NAME.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
-from rereader.schema.errors import InputError, MissingExtra, ModelError
+from rereader.schema.errors import InputError, MissingExtra, ModelError, RereaderError
 
 _ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _WANTED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "1_Pooling/*")
@@ -24,12 +24,9 @@ def from_cache(name: str) -> Path:
         InputError: If it is not there.
         MissingExtra: If huggingface_hub is not installed.
     """
-    snapshot = _snapshots()
-    try:
-        return snapshot(name, local_only=True)
-    except Exception as error:  # the library's errors for "not here" differ between its versions
-        msg = f"There is no model at {name}, and none of that hub id was downloaded."
-        raise InputError(msg, f"Check the path, or run: rereader models pull {name}") from error
+    msg = f"There is no model at {name}, and none of that hub id was downloaded."
+    absent = InputError(msg, f"Check the path, or run: rereader models pull {name}")
+    return _snapshot(name, True, lambda _: absent)
 
 
 def download(name: str) -> Path:
@@ -39,29 +36,19 @@ def download(name: str) -> Path:
         ModelError: If it cannot be had.
         MissingExtra: If huggingface_hub is not installed.
     """
-    snapshot = _snapshots()
-    try:
-        return snapshot(name, local_only=False)
-    except Exception as error:  # connection, missing model, missing permission, offline mode
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{name} cannot be downloaded: {reason}", "Check the id and the connection.") from error
+    hint = "Check the id and the connection."
+    return _snapshot(name, False, lambda reason: ModelError(f"{name} cannot be downloaded: {reason}", hint))
 
 
-class _Snapshot(Protocol):
-    def __call__(self, name: str, *, local_only: bool) -> Path: ...
-
-
-def _snapshots() -> _Snapshot:
-    """What finds a model's folder, or raises the library's own errors."""
+def _snapshot(name: str, local_only: bool, failure: Callable[[str], RereaderError]) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise MissingExtra("A model by hub id", "local") from error
-
-    def snapshot(name: str, *, local_only: bool) -> Path:
+    try:
         folder = Path(snapshot_download(name, local_files_only=local_only, allow_patterns=list(_WANTED)))
         if not (folder / "config.json").is_file():
             raise FileNotFoundError(f"{name} has no config.json")
-        return folder
-
-    return snapshot
+    except Exception as error:  # the library's errors for "not here" differ between its versions
+        raise failure((str(error).strip().splitlines() or [type(error).__name__])[0]) from error
+    return folder

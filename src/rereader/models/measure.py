@@ -77,9 +77,7 @@ def measure(
         batches: Batch sizes to try, ascending.
     """
     models = {dtype: probe_model(config, device, dtype) for dtype in dtypes}
-    decode = _measure_phase(models, batches, _probe_decode, PROBE_STEPS * STEP_GROWTH, seconds / 2)
-    prefill = _measure_phase(models, batches, _probe_prefill, PROBE_TOKENS * PROBE_READS, seconds / 2)
-    return decide(Rates(prefill, decode), two_copies=two_copies)
+    return decide(_rates(models, batches, seconds), two_copies=two_copies)
 
 
 def measure_loaded(model: Any, dtype: str, *, seconds: float = 3.0, batches: Sequence[int] = (1, 4, 16)) -> Settings:
@@ -91,11 +89,8 @@ def measure_loaded(model: Any, dtype: str, *, seconds: float = 3.0, batches: Seq
         seconds: See :func:`measure`.
         batches: Batch sizes to try, ascending.
     """
-    models = {dtype: model}
-    decode = _measure_phase(models, batches, _probe_decode, PROBE_STEPS * STEP_GROWTH, seconds / 2)
-    prefill = _measure_phase(models, batches, _probe_prefill, PROBE_TOKENS * PROBE_READS, seconds / 2)
     # Rates are those of one layer everywhere else.
-    return replace(decide(Rates(prefill, decode), two_copies=False), rates={})
+    return replace(decide(_rates({dtype: model}, batches, seconds), two_copies=False), rates={})
 
 
 def decide(rates: Rates, *, two_copies: bool) -> Settings:
@@ -200,6 +195,12 @@ def probe_model(config: Any, device: str, dtype: str) -> Any:
     with torch.random.fork_rng(devices=[]):
         model = auto.from_config(small, attn_implementation="sdpa", dtype=getattr(torch, dtype))
     return model.to(device).eval()
+
+
+def _rates(models: dict[str, Any], batches: Sequence[int], seconds: float) -> Rates:
+    decode = _measure_phase(models, batches, _probe_decode, PROBE_STEPS * STEP_GROWTH, seconds / 2)
+    prefill = _measure_phase(models, batches, _probe_prefill, PROBE_TOKENS * PROBE_READS, seconds / 2)
+    return Rates(prefill, decode)
 
 
 def _measure_phase(

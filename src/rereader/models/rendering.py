@@ -78,24 +78,6 @@ class Renderer:
         with self._lock:
             return self._encode(text, trusted)
 
-    def offsets(self, text: str, *, trusted: bool = False) -> list[tuple[int, int]]:
-        """Character range ``[start, end)`` of each token that :meth:`encode` gives.
-
-        Raises:
-            ModelError: If the tokenizer does not tell.
-        """
-        with self._lock:
-            tokenizer = self._tokenizer if trusted else self._plain
-            if not tokenizer.is_fast:
-                raise ModelError("The model's tokenizer does not tell which characters its tokens stand for.")
-            found: list[tuple[int, int]] = []
-            place = 0
-            for piece in [text] if trusted else self._pieces(text):
-                encoded = tokenizer(piece, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-                found += [(place + start, place + end) for start, end in encoded["offset_mapping"]]
-                place += len(piece)
-            return found
-
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, special tokens read as plain text."""
         with self._lock:

@@ -19,7 +19,6 @@ from rereader.models.base import (
     LanguageModel,
     Prompt,
     Sampling,
-    Segment,
 )
 from rereader.models.normalise import log_normalise
 from rereader.models.rendering import Rendered, Renderer
@@ -119,10 +118,6 @@ class TokenisedModel(LanguageModel):
         found = self._score(dict.fromkeys(rendered, ids), cancel)
         table = np.array([found[prompt] for prompt in rendered], dtype=np.float32)
         return log_normalise(table[: len(prompts)], table[-1] if null else None)
-
-    def offsets(self, segment: Segment) -> list[tuple[int, int]]:
-        """Character range ``[start, end)`` of each token of a segment."""
-        return self._renderer.offsets(segment.text, trusted=segment.trusted)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text on its own, special tokens read as plain text."""
