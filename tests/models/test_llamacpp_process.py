@@ -116,6 +116,14 @@ def test_the_process_ends_with_its_owner(llama: LlamaCppModel) -> None:
     assert llama.generate(some(1, 1), Sampling(1))  # a new one is started
 
 
+def test_loading_can_be_stopped(llama: LlamaCppModel) -> None:
+    llama._process.end()
+    with pytest.raises(Interrupted, match="loading"):
+        next(llama._process.run({"do": "score", "prompt": [5], "continuations": [[6]]}, 8, lambda: True))
+    assert llama.process_id is None
+    assert llama.generate(some(1, 1), Sampling(1))
+
+
 def test_a_killed_process_is_one_plain_error_and_starts_again(llama: LlamaCppModel) -> None:
     [prompt] = some("kill", 1)
     stream = llama.stream(prompt, Sampling(max_new_tokens=60, temperature=1.0))
