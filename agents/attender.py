@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rereader.models.base import Attention, Cancel, Float32Array, Head, LanguageModel
+import numpy as np
+
+from rereader.models.base import Cancel, Float32Array, Head, LanguageModel, Prompt
 from rereader.prompts.loader import Piece, load
 from rereader.tools.attended import part_masses
 
@@ -15,15 +17,28 @@ NULL = "N/A"
 
 @dataclass(frozen=True)
 class Attended:
-    """Attention of each head to each part of a text: float32 [heads, parts].
+    """What a question looks at in a text that is cut into parts.
 
     Args:
-        plain: As it is.
-        calibrated: Less what an empty question looks at.
+        rows: Attention of each head to each token: float32 [heads, tokens].
+        null: The same for an empty question, which shows what is looked at whatever is asked.
+        parts: Token range ``[start, end)`` of each part.
     """
 
-    plain: Float32Array
-    calibrated: Float32Array
+    rows: Float32Array
+    null: Float32Array
+    parts: tuple[tuple[int, int], ...]
+
+    def by_head(self, *, calibrated: bool = True) -> Float32Array:
+        """Attention of each head to each part, less the empty question's if calibrated: float32 [heads, parts]."""
+        return part_masses(self.rows, self.parts, self.null if calibrated else None)
+
+    def together(self, heads: Sequence[int], *, calibrated: bool = True) -> Float32Array:
+        """Attention of some heads (their places) as if they were one: float32 [parts]."""
+        some = list(heads)
+        rows, null = (values[some].mean(0, keepdims=True) for values in (self.rows, self.null))
+        masses: Float32Array = part_masses(rows, self.parts, null if calibrated else None)[0]
+        return masses
 
 
 def attend(
@@ -46,17 +61,16 @@ def attend(
         InputError: If a head does not exist or the text does not fit the model's window or memory.
         ModelError: If the model does not show its attention.
     """
-    found, ranges = _look(model, question, parts, heads, cancel)
-    null, _ = _look(model, NULL, parts, heads, cancel)
-    return Attended(part_masses(found.by_head, ranges), part_masses(found.by_head, ranges, null.by_head))
+    prompt, first = attending(question, parts)
+    found = model.attention(prompt, heads, cancel)
+    null = model.attention(attending(NULL, parts)[0], heads, cancel)
+    ranges = found.ranges[first : first + len(parts)]
+    end = ranges[-1][1]
+    return Attended(np.ascontiguousarray(found.by_head[:, :end]), null.by_head[:, :end], ranges)
 
 
-def _look(
-    model: LanguageModel, question: str, parts: Sequence[Piece], heads: Sequence[Head], cancel: Cancel | None
-) -> tuple[Attention, list[tuple[int, int]]]:
-    """What the question looks at, and the token ranges of the parts."""
+def attending(question: str, parts: Sequence[Piece]) -> tuple[Prompt, int]:
+    """The prompt that asks a question of a text in parts, and the place of the first part among its segments."""
     text = [*parts[:-1], replace(parts[-1], cacheable=True)]
     prompt = load("attend").render(text=text, question=question)
-    first = next(place for place, segment in enumerate(prompt) if not segment.trusted)
-    found = model.attention(prompt, heads, cancel)
-    return found, list(found.ranges[first : first + len(parts)])
+    return prompt, next(place for place, segment in enumerate(prompt) if not segment.trusted)

@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from local_models import wrap
 
-from rereader.agents.attender import attend
-from rereader.evals.heads import CHOSEN, best, detect
+from rereader.agents.attender import attend, attending
+from rereader.evals.heads import CHOSEN, best, copied, detect
 from rereader.evals.marked import SETS, MarkedItem, dealt, marked_items
 from rereader.evals.sentences import measure_sentences, recall_at
-from rereader.models.base import Head
+from rereader.models.base import Head, Segment
 from rereader.models.hashing import HashingEmbedder
 from rereader.models.headlist import read_heads
 from rereader.models.scripted import ScriptedModel
@@ -42,12 +43,35 @@ def test_detection_is_the_mean_over_items_of_the_gold_parts(model):
     found = detect(model, "mine", items, lambda done, total: told.append((done, total)))
     pieces = [Piece(fact) for fact in FACTS]
     table = np.stack(
-        [attend(model, one.question, pieces, model.all_heads()).calibrated[:, min(one.gold)] for one in items]
+        [attend(model, one.question, pieces, model.all_heads()).by_head()[:, min(one.gold)] for one in items]
     )
     np.testing.assert_allclose(np.ravel(found.scores), table.mean(0), atol=1e-6)
     assert list(found.heads) == [model.all_heads()[i] for i in np.argsort(-table.mean(0), kind="stable")][:CHOSEN]
     assert told[0] == (0, 5) and told[-1] == (5, 5)
     assert 0 < found.overlap <= CHOSEN and found.items == 5
+
+
+def test_copying_heads_look_at_the_token_that_comes_next(model):
+    """Against the whole attention matrices, token by token."""
+    config, engine = model._config, model._engine.prefill_model
+    for number in range(4):
+        one = item(number, number)
+        prompt, first = attending(one.question, [Piece(fact) for fact in FACTS])
+        answer = Segment("assistant", FACTS[number].strip(), trusted=False)
+        rendered = model._renderer.render((*prompt, answer))
+        config._attn_implementation, before = "eager", config._attn_implementation
+        with torch.inference_mode():
+            layers = engine(torch.tensor([rendered.ids]), output_attentions=True, use_cache=False).attentions
+        config._attn_implementation = before
+        (low, high), (start, end) = rendered.ranges[first + number], rendered.ranges[-1]
+        expected = []
+        for head in model.all_heads():
+            rows = layers[head.layer][0, head.head]
+            peaks = [int(rows[place - 1, :place].argmax()) for place in range(start, end)]
+            hits = [low <= at < high and rendered.ids[at] == rendered.ids[start + i] for i, at in enumerate(peaks)]
+            expected.append(sum(hits) / len(hits))
+        np.testing.assert_allclose(copied(model, one, model.all_heads()), expected, atol=1e-6)
+    assert detect(model, "mine", [item(1, 0), item(2, 1)], method="copying").method == "copying"
 
 
 def test_a_list_is_stored_and_read(model, tmp_path):
@@ -67,8 +91,10 @@ def test_the_parts_are_where_the_model_reads_them(model):
     """Masses of a part alone are those of its tokens in the whole prompt."""
     pieces = [Piece(fact) for fact in FACTS]
     head = Head(1, 1)
-    whole = attend(model, "Who?", [Piece("".join(FACTS))], [head]).plain
-    parts = attend(model, "Who?", pieces, [head]).plain
+    whole = attend(model, "Who?", [Piece("".join(FACTS))], [head]).by_head(calibrated=False)
+    attended = attend(model, "Who?", pieces, [head])
+    parts = attended.by_head(calibrated=False)
+    np.testing.assert_allclose(attended.together([0]), attended.by_head()[0], rtol=1e-5)
     assert parts.shape == (1, len(FACTS)) and (parts > 0).all()
     assert 0.5 * whole.sum() < parts.sum() < 1
 

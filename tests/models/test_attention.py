@@ -83,6 +83,8 @@ def test_rows_are_those_of_the_whole_matrices(model, seed, length, asked, data):
     torch.testing.assert_close(rows.by_query, plain.mean(0), rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(rows.by_head, plain.mean(1), rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(rows.by_query.sum(-1), torch.ones(asked))
+    highest = plain.gather(-1, rows.peaks[..., None])[..., 0]
+    torch.testing.assert_close(highest, plain.max(-1).values, rtol=1e-4, atol=1e-7)
     order = [row.argsort(descending=True, stable=True)[:64].tolist() for row in (rows.by_head[0], plain[0].mean(0))]
     assert order[0] == order[1]
 
@@ -98,6 +100,7 @@ def test_blocks_of_keys_change_nothing(model):
             engine._forward(model, context.cache, torch.tensor([question]), torch.tensor([0]), 1, probe=probe)
         kv.rewind(context.cache, context.length)
         torch.testing.assert_close(probe.rows().by_head, whole.by_head, rtol=1e-5, atol=1e-7)
+        assert torch.equal(probe.rows().peaks, whole.peaks)
 
 
 def test_a_text_is_left_as_it_was_and_nothing_is_copied(model):

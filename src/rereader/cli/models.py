@@ -26,11 +26,11 @@ from rereader.models.manifest import verify
 from rereader.models.pull import pull
 from rereader.models.roles import bind_scorer, white_box
 from rereader.models.runtimes import choose_runtime
-from rereader.schema import Event, Progress
+from rereader.schema import Event, InputError, Progress
 from rereader.schema.endpoint import EndpointSettings
 
 if TYPE_CHECKING:
-    from rereader.evals.heads import Detection
+    from rereader.evals.heads import Detection, Method
 
 app = typer.Typer(help="List, pull and show models.", no_args_is_help=True)
 DEFAULTS = ("minilm", "smollm2-135m", "qwen2.5-coder-1.5b")
@@ -140,6 +140,9 @@ def show_heads(
     detect: Annotated[
         str | None, typer.Option(metavar="SET", help="Find them on hotpotqa, 2wikimultihopqa, musique or needles.")
     ] = None,
+    by: Annotated[
+        str, typer.Option(help="Find those that look at what answers (looking), or that copy it (copying).")
+    ] = "looking",
     items: Annotated[int, typer.Option(min=2, help="Most questions to find them on.")] = 128,
     out: Annotated[
         Path | None, typer.Option(help="Where to write what was found; by default it comes into use.")
@@ -156,12 +159,14 @@ def show_heads(
     rereader models heads tiny
 
     rereader models heads tiny --detect hotpotqa
+
+    rereader models heads tiny --detect needles --by copying --out copying.json
     """
     config = load_config()
     if detect is not None:
         with interruptible() as cancel, listener(quiet=quiet) as listen:
             told = partial(_tell, listen, name, time.monotonic(), "heads")
-            found = _detect(config, name, detect, items, told, cancel)
+            found = _detect(config, name, detect, items, _method(by), told, cancel)
         found.write(out or detected_file(name, config.models_dir))
         shared = f"{found.overlap} of {len(found.heads)} are found on each half of them"
         heads, source = list(found.heads), f"found on {found.items} questions of {detect}; {shared}"
@@ -174,8 +179,20 @@ def show_heads(
     notes().print(source, markup=False)
 
 
+def _method(by: str) -> Method:
+    if by not in ("looking", "copying"):
+        raise InputError(f"Heads cannot be found by {by!r}.", "Choose looking or copying.")
+    return by  # type: ignore[return-value]
+
+
 def _detect(
-    config: Config, name: str, source: str, items: int, told: Callable[[int, int], None], cancel: Cancel
+    config: Config,
+    name: str,
+    source: str,
+    items: int,
+    method: Method,
+    told: Callable[[int, int], None],
+    cancel: Cancel,
 ) -> Detection:
     from rereader.evals.data import data_folder
     from rereader.evals.heads import detect
@@ -183,7 +200,7 @@ def _detect(
 
     chosen = marked_items(source, data_folder(), "detect")[:items]
     with closing(bind_scorer(name, config.models_dir, device=config.device, threads=config.threads)) as models:
-        return detect(white_box(models), source, chosen, told, cancel)
+        return detect(white_box(models), source, chosen, told, cancel, method)
 
 
 def _runtimes(entry: CatalogueEntry, config: Config) -> dict[str, str]:

@@ -101,13 +101,10 @@ def _rankings(
     lexical = Words(item.parts).bm25(content_words(item.question))
     for name, some in chosen.items():
         index = [places[head] for head in some]
-        for form, masses in (("", found.calibrated), (" without null", found.plain)):
-            yield f"heads {name}{form}", masses[index].sum(0), seconds
-        yield (
-            f"heads {name} + {embedder.name} + bm25",
-            _z(found.calibrated[index].sum(0)) + _z(dense) + _z(lexical),
-            seconds,
-        )
+        calibrated = found.together(index)
+        yield f"heads {name}", calibrated, seconds
+        yield f"heads {name} without null", found.together(index, calibrated=False), seconds
+        yield f"heads {name} + {embedder.name} + bm25", _z(calibrated) + _z(dense) + _z(lexical), seconds
     yield embedder.name, dense, 0.0
     yield f"{embedder.name} + bm25", _z(dense) + _z(lexical), 0.0
     yield "bm25", lexical, 0.0

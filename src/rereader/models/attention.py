@@ -39,10 +39,12 @@ class Rows:
     Args:
         by_query: Mean over the heads: float32 [queries, tokens].
         by_head: Mean over the queries: float32 [heads, tokens], heads as they were asked for.
+        peaks: The token that each row is highest at: int64 [heads, queries].
     """
 
     by_query: torch.Tensor
     by_head: torch.Tensor
+    peaks: torch.Tensor
 
 
 class Probe:
@@ -64,6 +66,7 @@ class Probe:
         self._left = set(self._places)
         self._by_query: torch.Tensor | None = None
         self._by_head: dict[int, torch.Tensor] = {}
+        self._peaks: dict[int, torch.Tensor] = {}
 
     def take(self, layer: int, query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scale: float) -> None:
         """Look at one layer.
@@ -83,8 +86,12 @@ class Probe:
         queries = query[0, chosen].float() * scale
         keys = key[0, [head // group for head in chosen]]
         normal = torch.full(queries.shape[:2], -torch.inf, device=queries.device)
-        for _, products in self._products(queries, keys, mask):
+        highest, peaks = normal, torch.zeros(normal.shape, dtype=torch.int64, device=queries.device)
+        for start, products in self._products(queries, keys, mask):
             normal = torch.logaddexp(normal, products.logsumexp(-1))
+            here, place = products.max(-1)
+            peaks = torch.where(here > highest, place + start, peaks)
+            highest = torch.maximum(highest, here)
         if self._by_query is None:
             self._by_query = torch.zeros(queries.shape[1], keys.shape[1])
         by_head = torch.zeros(len(places), keys.shape[1])
@@ -94,6 +101,7 @@ class Probe:
             self._by_query[:, start:end] += rows.sum(0).cpu()
             by_head[:, start:end] = rows[:, self._meant].mean(1).cpu()
         self._by_head |= dict(zip(places, by_head, strict=True))
+        self._peaks |= dict(zip(places, peaks.cpu(), strict=True))
         self._left.discard(layer)
         if not self._left:
             raise _Enough
@@ -109,8 +117,10 @@ class Probe:
                 "The model does not show what its heads look at.",
                 "Use a plain attention model (Llama, Qwen2, Qwen3 or Gemma 3).",
             )
-        by_head = torch.stack([self._by_head[place] for place in range(len(self._heads))])
-        return Rows(self._by_query / len(self._heads), by_head)
+        by_head, peaks = (
+            torch.stack([found[place] for place in range(len(self._heads))]) for found in (self._by_head, self._peaks)
+        )
+        return Rows(self._by_query / len(self._heads), by_head, peaks)
 
     def _products(
         self, queries: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor | None

@@ -108,12 +108,16 @@ class Attention:
             the prompt, tokens are those of the whole prompt.
         by_head: Mean over the tokens of the segments after the text, without what the chat template puts around them:
             float32 [heads, tokens].
+        peaks: The token that each head looks at most from each query: int64 [heads, queries].
         ranges: Token range ``[start, end)`` of each segment of the prompt.
+        ids: The prompt's tokens.
     """
 
     by_query: Float32Array
     by_head: Float32Array
+    peaks: NDArray[np.int64]
     ranges: tuple[tuple[int, int], ...]
+    ids: tuple[int, ...]
 
 
 Cancel = threading.Event

@@ -175,7 +175,8 @@ class LocalModel(TokenisedModel):
             return self._engine.attend(context, rendered.ids[length:], heads, meant)
 
         rows = self._run(job, cancelled)
-        return Attention(rows.by_query.numpy(), rows.by_head.numpy(), rendered.ranges)
+        arrays = (rows.by_query.numpy(), rows.by_head.numpy(), rows.peaks.numpy())
+        return Attention(*arrays, rendered.ranges, rendered.ids)
 
     def close(self) -> None:
         """Finish what is queued, end the worker and drop the kept prefixes and text."""
