@@ -77,6 +77,13 @@ def answer(state: ReadingState, context: RunContext) -> Outcome:
         request = Request(load("answer"), {"question": state["question"], "passages": listed(evidence)})
         sampling = Sampling(max_new_tokens=context.settings.max_new_tokens, stop=("\n",), seed=context.settings.seed)
         draft = parse(reader.generate([request], sampling)[0], evidence, state["question"])
+    return conclude(state, context, draft, found, evidence)
+
+
+def conclude(
+    state: ReadingState, context: RunContext, draft: Draft, found: Sequence[Record], evidence: Sequence[Record]
+) -> Outcome:
+    """Keep a draft and decide whether to decline; ``found`` are quotes best first, ``evidence`` in document order."""
     signals = measure(state["question"], draft, found, evidence, context)
     sure = confidence(signals)
     declined = sure < context.settings.decline_below or not draft.text

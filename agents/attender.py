@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rereader.models.base import Cancel, Float32Array, Head, LanguageModel, Prompt
-from rereader.prompts.loader import Piece, load
+from rereader.prompts.loader import Piece, SlotValue, load
 from rereader.tools.attended import part_masses
 
 NULL = "N/A"
@@ -72,5 +72,6 @@ def attend(
 def attending(question: str, parts: Sequence[Piece]) -> tuple[Prompt, int]:
     """The prompt that asks a question of a text in parts, and the place of the first part among its segments."""
     text = [*parts[:-1], replace(parts[-1], cacheable=True)]
-    prompt = load("attend").render(text=text, question=question)
-    return prompt, next(place for place, segment in enumerate(prompt) if not segment.trusted)
+    template = load("attend")
+    slots: dict[str, SlotValue] = {"text": text, "question": question}
+    return template.render(**slots), template.places("text", slots)[0]

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from rereader.memory.calls import (
     CallCache,
+    TokenScores,
     call_key,
     pack_floats,
     pack_generation,
+    pack_scores,
     unpack_floats,
     unpack_generation,
+    unpack_scores,
 )
 from rereader.memory.runs import Call
 from rereader.models.base import (
@@ -24,6 +27,7 @@ from rereader.models.base import (
     Embedder,
     Float32Array,
     Generation,
+    Head,
     LanguageModel,
     Prompt,
     Sampling,
@@ -31,6 +35,7 @@ from rereader.models.base import (
 )
 from rereader.prompts.loader import SlotValue, Template, prompt_sha256, references
 from rereader.schema import BudgetMeter, Usage
+from rereader.tools.attended import Cue
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,37 @@ class Caller:
         batch.sizes[:] = [size + more for size, more in zip(batch.sizes, added, strict=True)]
         settings = [{"continuation": continuation} for continuation in continuations]
         return self._scores("log_likelihood", requests, batch, settings, run).reshape(-1)
+
+    def look(self, request: Request, slot: str, heads: Sequence[Head], cue: Cue) -> TokenScores:
+        """How much each token of a slot's pieces is looked at by what follows the prompt's last cacheable piece.
+
+        Args:
+            request: The prompt.
+            slot: The slot.
+            heads: The heads that look, as if they were one.
+            cue: Which of the tokens that follow count.
+
+        Raises:
+            BudgetSpent: If the prompt does not fit the budget.
+        """
+        batch = self._batch([request])
+        places = request.template.places(slot, request.slots)
+
+        def run(_: Sequence[int]) -> list[bytes]:
+            started = time.monotonic()
+            found = self.model.attention(batch.prompts[0], heads, self._log.cancel)
+            row = cue.of(found)
+            scores = TokenScores(tuple(row[slice(*found.ranges[place])] for place in places), found.read)
+            self._log.note("score", self.model.name, started, amount=found.read, calls=1)
+            return [pack_scores(scores)]
+
+        settings = {"heads": [list(head) for head in heads], "cue": cue.name, "slot": slot}
+        [(reply, cached)] = self._replies("look", batch, [settings], 0, run)
+        scores = unpack_scores(reply)
+        self._log.meter.refund(tokens=batch.sizes[0] - scores.read)
+        self._charge(scores.read, 0, cached=cached)
+        self._record("look", request, f"{len(scores.texts)} texts", scores.read, 0, cached=cached)
+        return scores
 
     def _scores(
         self,

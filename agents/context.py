@@ -37,6 +37,8 @@ class ReadingState(TypedDict, total=False):
     """``[document position, chunk ordinal]`` of the chunks that the gate let in last."""
     fresh: int
     """Quotes added by the last reading."""
+    windows: int
+    """Pieces that the text was looked at in; 1 if it was looked at whole."""
 
 
 class RoleModels(Protocol):

@@ -93,6 +93,7 @@ class Facts:
         on_cuda: Tells whether language models run on a CUDA device; may take seconds, so it is asked only if it
             matters.
         reader_window: Most tokens that the reader reads at once.
+        scorer_window: Most tokens that the scorer reads at once.
         dimension: Length of a vector.
         characters_per_embedded: Characters in one of the embedder's tokens.
     """
@@ -102,6 +103,7 @@ class Facts:
     bound: frozenset[str] = frozenset()
     on_cuda: Callable[[], bool] = lambda: False
     reader_window: int = 8192
+    scorer_window: int = 8192
     dimension: int = 384
     characters_per_embedded: float = CHARACTERS_PER_TOKEN
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,34 @@ def unpack_generation(reply: bytes) -> Generation:
     fields["token_ids"] = tuple(fields["token_ids"])
     fields["logprobs"] = tuple(fields["logprobs"])
     return Generation(**fields)
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """A score for each token of each of some texts.
+
+    Args:
+        texts: float32 [tokens] of each text.
+        read: Tokens that the model read for it.
+    """
+
+    texts: tuple[NDArray[np.float32], ...]
+    read: int
+
+
+def pack_scores(scores: TokenScores) -> bytes:
+    """Token scores as a line of JSON and little-endian float32."""
+    head = json.dumps({"read": scores.read, "counts": [len(text) for text in scores.texts]})
+    return head.encode() + b"\n" + pack_floats(np.concatenate([*scores.texts, np.zeros(0, np.float32)]))
+
+
+def unpack_scores(reply: bytes) -> TokenScores:
+    """Inverse of :func:`pack_scores`."""
+    line, _, body = reply.partition(b"\n")
+    head, values = json.loads(line), unpack_floats(body)
+    ends = np.cumsum(head["counts"], dtype=int)
+    texts = tuple(values[end - count : end] for count, end in zip(head["counts"], ends, strict=True))
+    return TokenScores(texts, head["read"])
 
 
 def pack_floats(values: NDArray[np.float32]) -> bytes:

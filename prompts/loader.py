@@ -61,6 +61,18 @@ class Template:
     turns: tuple[tuple[ChatRole, tuple[tuple[str, str], ...]], ...]
     sha256: str
 
+    def places(self, slot: str, slots: Mapping[str, SlotValue]) -> range:
+        """Which segments of the rendered prompt the pieces of a slot are."""
+        at = 0
+        for _, parts in self.turns:
+            for literal, name in parts:
+                at += bool(literal)
+                count = len(as_pieces(slots[name])) if name else 0
+                if name == slot:
+                    return range(at, at + count)
+                at += count
+        raise InputError(f"Prompt {self.name!r} has no slot {slot!r}.", f"It has {', '.join(self.slots)}.")
+
     def render(self, **slots: SlotValue) -> Prompt:
         """Fill the slots.
 

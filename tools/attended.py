@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float32Array = NDArray[np.float32]
+from rereader.models.base import Attention, Float32Array
+
 NOISE = 2.0
 """Tokens so many standard deviations below the mean of their part do not count."""
 
@@ -36,3 +37,45 @@ def part_masses(rows: Float32Array, parts: Sequence[tuple[int, int]], null: Floa
             values = np.where(values >= floor, values, 0.0)
         masses[:, place] = values.sum(1)
     return masses
+
+
+@dataclass(frozen=True)
+class Cue:
+    """Which tokens of a question count, and how.
+
+    Args:
+        last: So many tokens at the prompt's end, later ones more; 0 takes the mean of the question's tokens.
+        decay: Weight of what the tokens before have seen, beside that of the next one.
+    """
+
+    last: int = 0
+    decay: float = 0.75
+
+    @property
+    def name(self) -> str:
+        """What tells it from other cues."""
+        return f"last {self.last} by {self.decay}" if self.last else "question"
+
+    def of(self, found: Attention) -> Float32Array:
+        """Attention to every token of the prompt: float32 [tokens]."""
+        if self.last:
+            return decayed(found.by_query[-self.last :], self.decay)
+        row: Float32Array = found.by_head.mean(0)
+        return row
+
+
+def decayed(rows: Float32Array, decay: float) -> Float32Array:
+    """A running score over tokens that come one by one, as ReContext has it (arXiv 2607.02509).
+
+    Args:
+        rows: What each token looks at: float32 [queries, tokens].
+        decay: Weight of the score so far.
+
+    Returns:
+        float32 [tokens], summing to 1.
+    """
+    score = np.zeros(rows.shape[1], dtype=np.float32)
+    for row in rows:
+        score = row + decay * score
+        score = score / score.sum()
+    return score

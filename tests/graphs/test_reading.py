@@ -22,8 +22,8 @@ def document(session):
     return session.add_text(text, title="essay", source="essay.txt", settings={"gist": "extract"})
 
 
-def test_the_three_graphs_are_registered():
-    assert NAMES == ["compressed-memory", "full-context", "retrieval"]
+def test_the_graphs_are_registered():
+    assert NAMES == ["compressed-memory", "evidence-replay", "full-context", "retrieval"]
     assert all(graph.summary and graph.honesty for graph in all_graphs())
 
 
@@ -46,7 +46,7 @@ def test_every_graph_keeps_the_contract(session, document, name):
     assert sum(step.usage.calls for step in steps) == answer.usage.calls
 
 
-@pytest.mark.parametrize("name", ["compressed-memory", "retrieval"])
+@pytest.mark.parametrize("name", ["compressed-memory", "evidence-replay", "retrieval"])
 def test_a_planted_fact_is_found_quoted_and_cited(session, document, name):
     answer = session.ask(QUESTION, [document.id], graph=name, settings={"decline_below": 0})
     assert any(FACT in item.quote for item in answer.evidence)

@@ -111,6 +111,7 @@ class Attention:
         peaks: The token that each head looks at most from each query: int64 [heads, queries].
         ranges: Token range ``[start, end)`` of each segment of the prompt.
         ids: The prompt's tokens.
+        read: Tokens that went through the model, those after the text included; what was read before does not count.
     """
 
     by_query: Float32Array
@@ -118,6 +119,7 @@ class Attention:
     peaks: NDArray[np.int64]
     ranges: tuple[tuple[int, int], ...]
     ids: tuple[int, ...]
+    read: int
 
 
 Cancel = threading.Event
@@ -143,6 +145,8 @@ class LanguageModel(ABC):
     context_window: int
     capabilities: Capabilities
     device: str = "cpu"
+    retrieval_heads: tuple[Head, ...] = ()
+    """Heads that look at what answers a question, best first; none where nobody has looked for them."""
 
     @abstractmethod
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, cancel: Cancel | None = None) -> list[Generation]:
@@ -210,6 +214,14 @@ class LanguageModel(ABC):
         Raises:
             InputError: If a head does not exist, nothing is cacheable, or the prompt does not fit the window.
             ModelError: If the model does not show its attention (``capabilities.white_box``).
+        """
+        raise self._hidden()
+
+    def token_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Characters ``[start, end)`` of each token of each untrusted text; tokens of one character share it.
+
+        Raises:
+            ModelError: If the model's tokens are not known here.
         """
         raise self._hidden()
 

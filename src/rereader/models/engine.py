@@ -67,10 +67,6 @@ class Context:
         """Tokens of the text."""
         return len(self.ids)
 
-    def begins(self, prompt: Rendered) -> bool:
-        """Whether a prompt, read boundary by boundary, begins with the text and goes on after it."""
-        return prompt.boundaries == self.boundaries and prompt.ids[: self.length] == self.ids
-
     def shared(self, ids: tuple[int, ...], boundaries: tuple[int, ...]) -> int:
         """Length of the beginning that another text, read boundary by boundary, would share."""
         held = 0
@@ -115,9 +111,8 @@ class Engine:
         A row whose rest is shorter than the longest one reads some of its prefix again, so that no unused places
         come to lie inside a row: sliding windows count places.
         """
-        context = self._context
-        if context is not None and len(prompts) == 1 and context.begins(prompts[0]):
-            return self._after(context, prompts[0].ids[context.length :], cancelled)
+        if len(prompts) == 1 and self._is_worth_going_on(prompts[0]):
+            return self._go_on(prompts[0], cancelled)
         prefixes = self.prefixes.resolve(prompts, partial(self._extend, cancelled=cancelled))
         held = [0 if prefix is None else prefix.length for prefix in prefixes]
         sizes = [len(prompt.ids) for prompt in prompts]
@@ -143,8 +138,8 @@ class Engine:
             cancelled: Whether to stop.
         """
         wanted, ends, kept = tuple(ids), tuple(boundaries), self._context
+        held = self.held(wanted, ends)
         self._context = None  # a stop in the middle leaves none
-        held = 0 if kept is None else kept.shared(wanted, ends)
         cache = kv.empty_cache() if kept is None or not held else kept.cache
         kv.rewind(cache, held)
         kept = None  # its keys and values go, unless they are shared, before new ones come
@@ -153,6 +148,10 @@ class Engine:
         kv.check(cache, len(wanted))
         self._context = Context(wanted, ends, cache)
         return self._context
+
+    def held(self, ids: Sequence[int], boundaries: Sequence[int]) -> int:
+        """Tokens that a text would share with the last one."""
+        return 0 if self._context is None else self._context.shared(tuple(ids), tuple(boundaries))
 
     def more_tokens(self, length: int) -> int:
         """Tokens for which reading a text of some length takes new memory: the last text lets go of its own."""
@@ -192,11 +191,16 @@ class Engine:
             context.rewind()
         return probe.rows()
 
-    def _after(self, context: Context, ids: tuple[int, ...], cancelled: Cancelled) -> Batch:
+    def _is_worth_going_on(self, prompt: Rendered) -> bool:
+        """Whether the last text holds most of what a prompt keeps: to go on drops what the text has after that."""
+        length = prompt.boundaries[-1] if prompt.boundaries else 0
+        return 0 < length <= 2 * self.held(prompt.ids, prompt.boundaries)
+
+    def _go_on(self, prompt: Rendered, cancelled: Cancelled) -> Batch:
         """A batch of the one row that goes on from the last text, in its cache."""
-        context.rewind()
-        unpadded = torch.tensor([0])
-        logits = self._read(self.prefill_model, context.cache, torch.tensor([ids]), unpadded, cancelled)
+        length, unpadded = prompt.boundaries[-1], torch.tensor([0])
+        context = self.read(prompt.ids[:length], prompt.boundaries, cancelled)
+        logits = self._read(self.prefill_model, context.cache, torch.tensor([prompt.ids[length:]]), unpadded, cancelled)
         return Batch(context.cache, unpadded, logits[:, -1].float())
 
     def own(self, batch: Batch) -> None:

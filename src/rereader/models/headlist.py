@@ -39,6 +39,18 @@ def heads_in_use(name: str, models_dir: Path) -> tuple[list[Head], str]:
     Raises:
         InputError: If there is no such model or no list, or the one that was found here cannot be read.
     """
+    found = known_heads(name, models_dir)
+    if found is None:
+        raise no_heads(split_mark(name)[0])
+    return found
+
+
+def known_heads(name: str, models_dir: Path) -> tuple[list[Head], str] | None:
+    """A model's retrieval heads, best first, and where the list comes from; ``None`` if there is none.
+
+    Raises:
+        InputError: If there is no such model, or the list that was found here cannot be read.
+    """
     name, _ = split_mark(name)
     path = detected_file(name, models_dir)
     if path.is_file():
@@ -46,11 +58,13 @@ def heads_in_use(name: str, models_dir: Path) -> tuple[list[Head], str]:
     entry = _entry(name)
     if entry is not None and entry.heads:
         return [Head(layer, head) for layer, head in entry.heads], "the catalogue"
-    published = published_heads().get(name)
-    if published is None:
-        msg = f"There is no list of retrieval heads for {name}."
-        raise InputError(msg, f"Run: rereader models heads {name} --detect hotpotqa")
-    return published
+    return published_heads().get(name)
+
+
+def no_heads(name: str) -> InputError:
+    """What to say where a list of heads is needed and there is none."""
+    msg = f"There is no list of retrieval heads for {name}."
+    return InputError(msg, f"Run: rereader models heads {name} --detect hotpotqa")
 
 
 def published_heads() -> dict[str, tuple[list[Head], str]]:

@@ -51,6 +51,7 @@ class LocalModel(TokenisedModel):
         threads: Threads of torch on a CPU; by default torch's choice.
         prefix_entries: Most prefixes kept.
         prefix_bytes: Most bytes kept for prefixes.
+        retrieval_heads: The heads that look at what answers a question, best first.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class LocalModel(TokenisedModel):
         threads: int | None = None,
         prefix_entries: int = 8,
         prefix_bytes: int = 512 << 20,
+        retrieval_heads: Sequence[Head] = (),
     ) -> None:
         require_local()
         from rereader.models.engine import Engine
@@ -76,6 +78,7 @@ class LocalModel(TokenisedModel):
         window = context_window or int(self._config.max_position_embeddings)
         super().__init__(tokenizer, name=name, context_window=window, ends=_eos_ids(model, tokenizer))
         self.capabilities = Capabilities(white_box=True)
+        self.retrieval_heads = tuple(retrieval_heads)
         self.device = str(model.device)
         self._settings = settings or Settings()
         models = (model, decode_model if decode_model is not None else model)
@@ -97,6 +100,7 @@ class LocalModel(TokenisedModel):
         settings_cache: Path | None = None,
         context_window: int | None = None,
         weights_sha256: str = "",
+        retrieval_heads: Sequence[Head] = (),
     ) -> LocalModel:
         """Load a folder with ``config.json``, safetensors weights and a tokenizer; nothing is downloaded.
 
@@ -110,6 +114,7 @@ class LocalModel(TokenisedModel):
             settings_cache: JSON file where measured settings are kept and found again.
             context_window: Most tokens of prompt and reply.
             weights_sha256: Checksum of the weights when it is known; otherwise the files are hashed.
+            retrieval_heads: The heads that look at what answers a question, best first.
 
         Raises:
             InputError: If a setting is unknown.
@@ -129,6 +134,7 @@ class LocalModel(TokenisedModel):
             decode_model=parts.decode_model,
             context_window=context_window,
             threads=threads,
+            retrieval_heads=retrieval_heads,
         )
 
     @property
@@ -169,14 +175,15 @@ class LocalModel(TokenisedModel):
             raise InputError("Nothing follows the text.", "Put a question after the last cacheable segment.")
         meant = slice(after[0][0] - length, after[-1][1] - length)
 
-        def job() -> Rows:
+        def job() -> tuple[Rows, int]:
             self._check_memory(self._engine.more_tokens(len(rendered.ids)))
+            held = self._engine.held(rendered.ids[:length], rendered.boundaries)
             context = self._engine.read(rendered.ids[:length], rendered.boundaries, cancelled)
-            return self._engine.attend(context, rendered.ids[length:], heads, meant)
+            return self._engine.attend(context, rendered.ids[length:], heads, meant), len(rendered.ids) - held
 
-        rows = self._run(job, cancelled)
+        rows, read = self._run(job, cancelled)
         arrays = (rows.by_query.numpy(), rows.by_head.numpy(), rows.peaks.numpy())
-        return Attention(*arrays, rendered.ranges, rendered.ids)
+        return Attention(*arrays, rendered.ranges, rendered.ids, read)
 
     def close(self) -> None:
         """Finish what is queued, end the worker and drop the kept prefixes and text."""

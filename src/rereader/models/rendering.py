@@ -86,6 +86,17 @@ class Renderer:
             counts = iter([len(ids) for ids in self._batch(flat)])
             return [sum(next(counts) for _ in group) for group in pieces]
 
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Characters ``[start, end)`` of each token of an untrusted text; tokens of one character share it."""
+        with self._lock:
+            found: list[tuple[int, int]] = []
+            at = 0
+            for piece in self._pieces(text):
+                encoded = self._plain(piece, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+                found += [(at + start, at + end) for start, end in encoded["offset_mapping"]]
+                at += len(piece)
+            return found
+
     def end_of_turn_ids(self) -> frozenset[int]:
         """Special tokens with which the template closes an assistant turn; empty without a template."""
         if not self.has_template:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
-from rereader.models.base import Capabilities, Embedder, LanguageModel, TextKind
+from rereader.models.base import Capabilities, Embedder, Head, LanguageModel, TextKind
 from rereader.models.catalogue import CatalogueEntry, load_catalogue
 from rereader.models.gguf_parts import find_gguf
 from rereader.models.hashing import HashingEmbedder
+from rereader.models.headlist import known_heads
 from rereader.models.installed import installed, locate, own_gguf, own_path
 from rereader.models.manifest import read_manifest
 from rereader.models.providers import check_endpoint, find_endpoint
@@ -246,8 +247,10 @@ def _local(
     plain = _display_name(name, folder)
     load: Callable[[], LanguageModel | Embedder] = partial(_embedder, folder, plain, device, threads)
     if role != "embedder":
-        how = (_settings_cache(models_dir), chosen if is_quantised(chosen) else "auto")
-        load = partial(_language_model, folder, marked(plain, chosen), device, threads, *how)
+        dtype = chosen if is_quantised(chosen) else "auto"
+        heads = partial(known_heads, name, models_dir)
+        how = {"device": device, "dtype": dtype, "threads": threads, "settings_cache": _settings_cache(models_dir)}
+        load = partial(_language_model, folder, marked(plain, chosen), heads, how)
     return marked(str(folder.resolve()), chosen), marked(name, chosen), load
 
 
@@ -315,19 +318,14 @@ def _embedder(folder: Path, name: str, device: str, threads: int | None) -> Embe
 
 
 def _language_model(
-    folder: Path, name: str, device: str, threads: int | None, settings_cache: Path | None, dtype: str
+    folder: Path, name: str, heads: Callable[[], tuple[list[Head], str] | None], how: Mapping[str, Any]
 ) -> LanguageModel:
     from rereader.models.local import LocalModel
 
-    return LocalModel.load(
-        folder,
-        name=name,
-        device=device,
-        dtype=dtype,
-        threads=threads,
-        settings_cache=settings_cache,
-        weights_sha256=_digest(folder),
-    )
+    known = heads()
+
+    retrieval_heads = known[0] if known else ()
+    return LocalModel.load(folder, name=name, weights_sha256=_digest(folder), retrieval_heads=retrieval_heads, **how)
 
 
 def _llamacpp(folder: Path, name: str, file: Path | None, threads: int | None) -> LanguageModel:

@@ -11,26 +11,28 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rereader.models.base import (
+    Attention,
     Cancel,
     Capabilities,
     FinishReason,
     Float32Array,
     Generation,
+    Head,
     LanguageModel,
     Prompt,
     Sampling,
 )
+from rereader.models.scripted_attention import HEADS, TOKEN, word_attention, word_spans
 from rereader.schema.errors import InputError, Interrupted, ModelError
 
 Replies = Callable[[str], str] | Sequence[str] | Mapping[str, str]
 Chooser = Callable[[str, Sequence[str]], Sequence[float]]
 
-_TOKEN = re.compile(r"\w+|[^\w\s]")
 _TAIL = 200
 _SMOOTHING = 0.1
 _VOCABULARY = 1000
@@ -66,6 +68,7 @@ class ScriptedModel(LanguageModel):
         context_window: Most tokens of prompt and reply together.
         choose: Scores the options (natural logarithms, any offset) given the rendered prompt; by default
             :meth:`log_likelihood` does.
+        attends: Whether it shows an attention; see :func:`~rereader.models.scripted_attention.word_attention`.
         tokens_per_second_in: Pretended prefill speed; adds to :attr:`virtual_seconds`, never waits.
         tokens_per_second_out: Pretended decode speed, likewise.
 
@@ -80,16 +83,19 @@ class ScriptedModel(LanguageModel):
         name: str = "scripted",
         context_window: int = 32768,
         choose: Chooser | None = None,
+        attends: bool = False,
         tokens_per_second_in: float | None = None,
         tokens_per_second_out: float | None = None,
     ) -> None:
         self.name = name
         self.context_window = context_window
-        self.capabilities = Capabilities()
+        self.capabilities = Capabilities(white_box=attends)
+        self.retrieval_heads = HEADS if attends else ()
         self.fingerprint = _fingerprint(name, replies)
         self.calls: list[ScriptedCall] = []
         self.virtual_seconds = 0.0
         self._reply = _reader(replies)
+        self._read: set[str] = set()
         self._chooser = choose
         self._rates = (tokens_per_second_in, tokens_per_second_out)
         self._lock = threading.RLock()
@@ -107,7 +113,7 @@ class ScriptedModel(LanguageModel):
         """Yield the reply one token at a time, each with the white space before it."""
         self._check_window([prompt], sampling.max_new_tokens)
         text = self._generate(prompt, sampling, cancel, "stream").text
-        ends = [found.end() for found in _TOKEN.finditer(text)]
+        ends = [found.end() for found in TOKEN.finditer(text)]
         edges = [0, *ends[:-1], len(text)] if ends else [0, len(text)]
         for start, end in itertools.pairwise(edges):
             _check_cancel(cancel)
@@ -155,6 +161,28 @@ class ScriptedModel(LanguageModel):
             scores -= self._scores(render(null), options)
         scores -= np.logaddexp.reduce(scores, axis=1, keepdims=True)
         return scores.astype(np.float32)
+
+    def all_heads(self) -> list[Head]:
+        """Two heads that are alike, if it shows an attention."""
+        return list(HEADS) if self.capabilities.white_box else super().all_heads()
+
+    def attention(self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None) -> Attention:
+        """Where words after the text look: at the same words in it; see :class:`LanguageModel`."""
+        if not self.capabilities.white_box:
+            return super().attention(prompt, heads, cancel)
+        _check_cancel(cancel)
+        self._check_window([prompt], 0)
+        kept = _kept(prompt)
+        with self._lock:
+            held = max([0, *(size for text, size in kept.items() if text in self._read)])
+            self._read = set(kept)
+        found = word_attention(prompt, heads)
+        self._record(ScriptedCall("attention", render(prompt)), len(found.ids) - held)
+        return replace(found, read=len(found.ids) - held)
+
+    def token_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Words and punctuation marks of each text."""
+        return [word_spans(text) for text in texts]
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Words and punctuation marks of each text."""
@@ -207,8 +235,15 @@ class ScriptedModel(LanguageModel):
                 raise InputError(msg, "Shorten the prompt, ask for fewer tokens or use a larger model.")
 
 
+def _kept(prompt: Prompt) -> dict[str, int]:
+    """What of a prompt is kept for the next one, each with its tokens."""
+    ends = [place + 1 for place, segment in enumerate(prompt) if segment.cacheable]
+    texts = {render(prompt[:end]): prompt[:end] for end in ends}
+    return {text: sum(len(_words(segment.text)) for segment in part) for text, part in texts.items()}
+
+
 def _words(text: str) -> list[str]:
-    return _TOKEN.findall(text)
+    return TOKEN.findall(text)
 
 
 def _check_cancel(cancel: Cancel | None) -> None:
@@ -220,7 +255,7 @@ def _cut(reply: str, sampling: Sampling) -> tuple[str, FinishReason]:
     """End the reply before the first stop string, then after ``max_new_tokens`` tokens."""
     places = [place for stop in sampling.stop if stop and (place := reply.find(stop)) >= 0]
     text = reply[: min(places)] if places else reply
-    tokens = list(_TOKEN.finditer(text))
+    tokens = list(TOKEN.finditer(text))
     if len(tokens) <= sampling.max_new_tokens:
         return text, "stop"
     end = tokens[sampling.max_new_tokens - 1].end() if sampling.max_new_tokens > 0 else 0

@@ -123,6 +123,10 @@ class TokenisedModel(LanguageModel):
         """Tokens of each text on its own, special tokens read as plain text."""
         return self._renderer.count(texts)
 
+    def token_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Characters of each token of each untrusted text; see :meth:`LanguageModel.token_spans`."""
+        return [self._renderer.token_spans(text) for text in texts]
+
     def prompt_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each rendered prompt, chat template included."""
         return [len(self._renderer.render(prompt).ids) for prompt in prompts]

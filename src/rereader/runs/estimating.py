@@ -206,18 +206,24 @@ def gather(outlook: Outlook, question: str, documents: Sequence[DocumentFacts]) 
     """What a run's cost depends on; loads no model."""
     names = outlook.models.describe()
     bound = frozenset(role for role, name in names.items() if name not in ("extractive", "none"))
-    folder = outlook.folder(names["reader"]) if "reader" in bound else None
-    shape = read_shape(folder) if folder else None
+    windows = {f"{role}_window": _window(outlook, role) for role in ("reader", "scorer") if role in bound}
     hashing = names["embedder"] == "hashing"
     return Facts(
         documents=tuple(documents),
         question_tokens=max(1, round(len(question) / _CHARACTERS_PER_QUESTION_TOKEN)),
         bound=bound,
         on_cuda=lambda: outlook.models.on_cuda,
-        reader_window=shape.window if shape else Facts(()).reader_window,
+        **{name: window for name, window in windows.items() if window},
         dimension=512 if hashing else 384,
         characters_per_embedded=EMBEDDED_CHARACTERS["hashing" if hashing else "model"],
     )
+
+
+def _window(outlook: Outlook, role: str) -> int | None:
+    """Most tokens that the model of a role reads at once, if it lies here."""
+    folder = outlook.folder(outlook.models.describe()[role])
+    shape = read_shape(folder) if folder else None
+    return shape.window if shape else None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rereader.runs.session import Session
 from rereader.tools.words import content_words
 
 _SEGMENT = re.compile(r"<(?:user|system|assistant)>\n")
-_PARTS = re.compile(r"Passages:\n(.*)Question:\s+(.*?)\n", re.DOTALL)
+_PARTS = re.compile(r"Passages([^\n:]*):\n(.*)Question:\s+(.*?)\n", re.DOTALL)
 
 
 def quoting_reply(prompt: str) -> str:
@@ -22,8 +22,9 @@ def quoting_reply(prompt: str) -> str:
     parts = _PARTS.search(_SEGMENT.sub("", prompt))
     if not parts or "numbers" in prompt:
         return "1"
-    wanted = set(content_words(parts[2]))
-    passages = [" ".join(text.split()) for text in parts[1].split("\n\n") if text.strip()]
+    wanted = set(content_words(parts[3]))
+    between = "\n" if parts[1] else "\n\n"  # replayed sentences stand one on a line
+    passages = [" ".join(text.split()) for text in parts[2].split(between) if text.strip()]
     return max(passages, key=lambda text: len(wanted & set(content_words(text))), default="unknown")[:60]
 
 
@@ -32,7 +33,7 @@ def scripted_models() -> Models:
     return Models(
         reader=ScriptedModel(quoting_reply, name="reader"),
         gister=ScriptedModel(lambda prompt: "A gist.", name="gister"),
-        scorer=ScriptedModel(lambda prompt: "A", name="scorer"),
+        scorer=ScriptedModel(lambda prompt: "A", name="scorer", attends=True),
         embedder=HashingEmbedder(),
     )
 
