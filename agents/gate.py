@@ -14,6 +14,7 @@ from rereader.agents.calls import Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, TOKENS_PER_WORD, Facts, StageCost, Work, costs
 from rereader.agents.ledger import quotes, seeds
+from rereader.agents.reranker import attention_of, attention_work
 from rereader.agents.retriever import targets_of
 from rereader.agents.searcher import ChunkKey, Query, Target, dense_chunks, lexical_chunks, queries_of
 from rereader.prompts.loader import Piece, SlotValue, load
@@ -31,7 +32,10 @@ _END_OF_SHARED = Piece("\n", trusted=True, cacheable=True)
 def gate_cost(settings: Any, facts: Facts) -> StageCost:
     """A search for the question in every wave, and a scorer's judgement of each candidate if one is asked for."""
     works = [Work("embed", "embedder", facts.question_tokens), Work("rest", amount=facts.characters)]
-    if settings.gate != "similarity" and "scorer" in facts.bound:
+    if settings.gate == "attention" and "scorer" in facts.bound:
+        shown = settings.candidates * _MEMORY_WORDS * TOKENS_PER_WORD
+        works.append(attention_work(facts, shown, settings.waves))
+    elif settings.gate != "similarity" and "scorer" in facts.bound:
         calls = settings.waves * settings.candidates
         shown = (_MEMORY_WORDS + _KNOWN_WORDS) * TOKENS_PER_WORD + facts.question_tokens + PROMPT_TOKENS
         works.append(Work("score", "scorer", calls * shown, calls=calls))
@@ -104,6 +108,9 @@ def judge(
     if scorer is None:
         return {}
     memories = [_memory(context, targets[position], chunk) for position, chunk in candidates]
+    if method == "attention":
+        masses = attention_of(context, question, memories)
+        return {key: float(mass) for key, mass in zip(candidates, masses, strict=True)}
     if method == "likelihood":
         template = load("recall")
         requests = [Request(template, {"memory": [memory]}) for memory in memories]

@@ -61,7 +61,7 @@ def attend_cost(settings: Any, facts: Facts) -> StageCost:
 def attend(state: ReadingState, context: RunContext) -> Outcome:
     """Node: one round of looking; what stands out becomes evidence."""
     settings, number = context.settings, state.get("wave", 0) + 1
-    plan, scorer = plan_of(settings), _scorer(context)
+    plan, scorer = plan_of(settings), white_box_scorer(context)
     heads = _heads(settings, scorer)
     held = quotes(state, context)
     parts = _windows(context, scorer, plan, state["question"])
@@ -84,7 +84,13 @@ def attend(state: ReadingState, context: RunContext) -> Outcome:
     return Outcome(update, {"scores": scores, "windows": len(parts), "heads": [f"{h.layer}-{h.head}" for h in heads]})
 
 
-def _scorer(context: RunContext) -> Caller:
+def white_box_scorer(context: RunContext) -> Caller:
+    """The scorer, whose attention is going to be read.
+
+    Raises:
+        InputError: If its attention cannot be read.
+        ModelError: If there is none.
+    """
     scorer = context.need("scorer")
     if not scorer.model.capabilities.white_box:
         msg = f"The attention of the scorer {scorer.model.name} cannot be read."

@@ -15,6 +15,7 @@ from rereader.agents.gate import add_hops
 from rereader.agents.gister import planned_method
 from rereader.agents.indexer import RAW
 from rereader.agents.ledger import add_quotes, numbered, quote, quotes, seeds, select, words_held
+from rereader.agents.reranker import rerank, rerank_works
 from rereader.agents.retriever import targets_of
 from rereader.agents.searcher import PassageKey, Query, Scored, Target, lexical_passages, queries_of
 from rereader.memory.chunks import Passage
@@ -30,7 +31,7 @@ _NONE = re.compile(r"\s*none\b", re.IGNORECASE)
 
 def reason_cost(settings: Any, facts: Facts) -> StageCost:
     """Ranking the accepted chunks; their passages are embedded if gists are written, and the reader may pick."""
-    works = [Work("rest", amount=facts.characters)]
+    works = [Work("rest", amount=facts.characters), *rerank_works(settings, facts, settings.waves)]
     if settings.memory != RAW and any(_written(settings, facts, document) for document in facts.documents):
         chunks = min(settings.waves * settings.accept, sum(document.chunks for document in facts.documents))
         works.append(Work("embed", "embedder", facts.embedded(chunks * settings.chunk_tokens)))
@@ -52,7 +53,7 @@ def reason(state: ReadingState, context: RunContext) -> Outcome:
     settings = context.settings
     held = quotes(state, context)
     wave = state.get("wave", 0) + 1
-    ranked = rank_accepted(state, context, held)
+    ranked = rerank(context, state["question"], rank_accepted(state, context, held))
     words = settings.evidence_words - words_held(held)
     if wave < settings.waves:
         words = round(words * settings.fill)

@@ -9,6 +9,7 @@ from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import Facts, StageCost, Work, costs
 from rereader.agents.indexer import ensure_index
 from rereader.agents.ledger import add_quotes, select
+from rereader.agents.reranker import rerank, rerank_works
 from rereader.agents.searcher import Target, asked, rank_passages
 
 _REMEMBERED = 50
@@ -18,7 +19,7 @@ _REMEMBERED = 50
 def retrieve_cost(settings: Any, facts: Facts) -> StageCost:
     """One search of the documents, and the question's vector unless BM25 works alone."""
     embedded = () if settings.ranker == "bm25" else (Work("embed", "embedder", facts.question_tokens),)
-    return StageCost("retrieve", (*embedded, Work("rest", amount=facts.characters)))
+    return StageCost("retrieve", (*embedded, Work("rest", amount=facts.characters), *rerank_works(settings, facts)))
 
 
 @costs(retrieve_cost)
@@ -33,6 +34,7 @@ def retrieve(state: ReadingState, context: RunContext) -> Outcome:
         ranker=settings.ranker,
         bm25_weight=settings.bm25_weight,
     )
+    ranked = rerank(context, state["question"], ranked)
     chosen = select(context, ranked, settings.evidence_words)
     version, scores = add_quotes(state, context, chosen, "retriever")
     considered = [

@@ -41,3 +41,19 @@ class ReadingSettings:
     def cut(self) -> str:
         """What identifies a chunking, but for the tokenizer."""
         return f"chunk={self.chunk_tokens};passage={self.passage_words}"
+
+
+@dataclass(frozen=True)
+class RankingSettings(ReadingSettings):
+    """How passages are put in order a second time.
+
+    Args:
+        rerank: ``attention`` adds what the question looks at among the best passages; needs a scorer whose attention
+            can be read.
+        rerank_depth: Passages that are looked at.
+        rerank_weight: Weight of the attention's z-score beside that of the search.
+    """
+
+    rerank: Literal["none", "attention"] = "none"
+    rerank_depth: Positive = 48
+    rerank_weight: float = 1.0

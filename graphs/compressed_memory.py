@@ -19,13 +19,13 @@ from rereader.agents.gate import gate
 from rereader.agents.gister import gist
 from rereader.agents.indexer import index
 from rereader.agents.reasoner import reason
-from rereader.agents.settings import Count, GistMethod, Positive, ReadingSettings, Share
+from rereader.agents.settings import Count, GistMethod, Positive, RankingSettings, Share
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
 
 
 @dataclass(frozen=True)
-class CompressedMemorySettings(ReadingSettings):
+class CompressedMemorySettings(RankingSettings):
     """Settings of ``compressed-memory``.
 
     Args:
@@ -36,8 +36,9 @@ class CompressedMemorySettings(ReadingSettings):
         recall: ``fused`` adds BM25 to the FAISS search for the question; ``memory`` leaves it out there.
         candidates: Chunks judged by the scorer per wave.
         gate: ``similarity`` lets in by recall alone; ``choose`` (yes or no) and ``likelihood`` (of the question given
-            the memory) add the scorer's judgement of each candidate. On the development needles SmolLM2-135M's
-            judgement made recall no better at a hundred times the cost, hence the default.
+            the memory) add the scorer's judgement of each candidate, ``attention`` what the question looks at among
+            all candidates in one prompt. On the development needles SmolLM2-135M's judgement made recall no better at a
+            hundred times the cost, hence the default.
         gate_weight: Weight of its z-score beside that of the recall.
         accept: Chunks let in per wave.
         waves: Most rounds of gating and reading.
@@ -53,7 +54,7 @@ class CompressedMemorySettings(ReadingSettings):
     memory: Literal["gist", "raw"] = "gist"
     recall: Literal["fused", "memory"] = "fused"
     candidates: Positive = 16
-    gate: Literal["similarity", "choose", "likelihood"] = "similarity"
+    gate: Literal["similarity", "choose", "likelihood", "attention"] = "similarity"
     gate_weight: float = 0.5
     accept: Positive = 12
     waves: Positive = 3

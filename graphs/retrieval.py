@@ -2,8 +2,8 @@
 
 The baseline that every reading strategy is compared with. Idea: two rankings that fail in different ways are put on one
 scale and added: BM25 as coverage of the question's words, and the cosine. ``ranker`` bm25 and embedding switch one of
-them off. Search works on passages of about 20 words, so that a word budget buys many places. No reranker: none can be
-had from a package registry.
+them off. Search works on passages of about 20 words, so that a word budget buys many places. ``rerank=attention`` puts
+the best passages in order once more; cross-encoders cannot be had from a package registry.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from rereader.agents.chunker import chunk
 from rereader.agents.context import Work
 from rereader.agents.indexer import index
 from rereader.agents.retriever import retrieve
-from rereader.agents.settings import ReadingSettings
+from rereader.agents.settings import RankingSettings
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
 
 
 @dataclass(frozen=True)
-class RetrievalSettings(ReadingSettings):
+class RetrievalSettings(RankingSettings):
     """Settings of ``retrieval``.
 
     Args:

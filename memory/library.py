@@ -15,6 +15,7 @@ from rereader.memory.chunks import ChunkStore
 from rereader.memory.database import Database, translated
 from rereader.memory.documents import DocumentStore
 from rereader.memory.fulltext import FullText
+from rereader.memory.heat import Heat, heats
 from rereader.memory.parts import PartStore
 from rereader.memory.records import RecordStore
 from rereader.memory.runs import RunStore
@@ -84,6 +85,10 @@ class Library:
     def run_lock(self, run_id: str) -> Path:
         """The lock that a process holds while it runs a run."""
         return self.workspace / "runs" / f"{run_id}.sqlite.lock"
+
+    def heats(self, run_id: str) -> list[Heat]:
+        """What the run's rounds of attention looked at."""
+        return heats(self.records.of_run(run_id))
 
     def remove(self, document_id: str) -> int:
         """Delete a document and all that was derived from it: chunks, memories, runs, cached calls, files.

@@ -99,7 +99,7 @@ def test_a_mark_or_the_runtime_quantises_every_language_model(models_dir, monkey
     assert models._loaders["reader"] is models._loaders["gister"] is not models._loaders["scorer"]
     with pytest.raises(pytest.fail.Exception):
         _ = models.reader
-    assert seen[0][1] == "smollm2-135m (4-bit)" and seen[0][-1] == "4bit"
+    assert seen[0][1] == "smollm2-135m (4-bit)" and seen[0][-1]["dtype"] == "4bit"
     for bits, mark in (("8bit", "8-bit"), ("4bit", "4-bit")):
         assert split_mark(marked("tiny", bits)) == split_mark(f"tiny ({bits})") == ("tiny", bits)
         assert marked("tiny", bits) == f"tiny ({mark})"

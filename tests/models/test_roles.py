@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,12 +41,10 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replaces the loading of language models; holds the names loaded so far."""
     names: list[str] = []
 
-    def load(
-        folder: Path, name: str, device: str, threads: int | None, settings_cache: Path | None, dtype: str
-    ) -> LanguageModel:
-        assert dtype == "auto"
+    def load(folder: Path, name: str, heads: object, how: dict[str, Any]) -> LanguageModel:
+        assert how["dtype"] == "auto"
         names.append(name)
-        assert settings_cache is None or not settings_cache.exists()
+        assert how["settings_cache"] is None or not how["settings_cache"].exists()
         return Closing(lambda prompt: prompt, name=name)
 
     monkeypatch.setattr(roles, "_language_model", load)

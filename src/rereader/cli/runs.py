@@ -13,6 +13,7 @@ from rich.text import Text
 from rereader.cli import completion, options
 from rereader.cli.ask import EXIT_CODES
 from rereader.cli.console import interruptible, output, print_json
+from rereader.cli.heat import heat_fields, heats_of, show_heats
 from rereader.cli.progress import listener
 from rereader.cli.report import make_report
 from rereader.cli.showing import check_forms, open_page, show_report, write_page
@@ -81,12 +82,17 @@ def show(
     json: options.Json = False,
     markdown: options.Markdown = False,
     html: options.Html = None,
+    heat: Annotated[
+        bool, typer.Option("--heat", help="Show what attention looked at in each round, with bars.")
+    ] = False,
 ) -> None:
     """Show a run: each step with its decisions and cost, then the answer.
 
     For example:
 
     rereader show 3f2a --json
+
+    rereader show 3f2a --heat
 
     rereader show 3f2a --markdown > answer.md
 
@@ -97,6 +103,9 @@ def show(
         run = seen(library, library.runs.get(run_id))
         steps = library.runs.steps(run.id)
         report = make_report(library, run, steps)
+        if heat:
+            _show_heat(library, run.id, json=json)
+            return
     write_page(report, html)
     if json:
         print_json({**run_fields(run), "steps": [step_fields(step) for step in steps]})
@@ -122,6 +131,14 @@ def open_run(
         run = seen(library, library.runs.get(run_id))
         report = make_report(library, run, library.runs.steps(run.id))
         open_page(library, report, quote, only_print=only_print)
+
+
+def _show_heat(library: Library, run_id: str, *, json: bool) -> None:
+    found = heats_of(library, run_id)
+    if json:
+        print_json([heat_fields(library, one) for one in found])
+    else:
+        show_heats(library, found)
 
 
 def seen(library: Library, run: Run) -> Run:

@@ -1,0 +1,88 @@
+"""Passages in the order of what a question looks at: one prompt for all of them.
+
+White-box cousin of a reranker that reads one passage at a time: the passages stand one after the other in a prompt,
+and each gets the attention of the question's tokens by the scorer's retrieval heads, less that of an empty question
+(QRHead, arXiv 2506.09944).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rereader.agents.attender import NULL
+from rereader.agents.calls import Caller, Request
+from rereader.agents.context import RunContext
+from rereader.agents.costs import PROMPT_TOKENS, TOKENS_PER_WORD, Facts, Work
+from rereader.agents.looker import white_box_scorer
+from rereader.agents.scanner import bounds, heads_of
+from rereader.agents.searcher import Scored
+from rereader.models.base import Float32Array, Head
+from rereader.prompts.loader import Piece, load
+from rereader.tools.attended import Cue, part_masses
+from rereader.tools.ranking import Ranking, add_z_scores
+
+_BREAK = Piece("\n\n", trusted=True)
+
+
+def attention_of(context: RunContext, question: str, texts: Sequence[Piece]) -> Float32Array:
+    """Attention to each text, calibrated: float32 [texts].
+
+    Texts that do not fit the scorer's window together are looked at in several prompts.
+
+    Raises:
+        InputError: If the scorer's attention cannot be read, it has no list of heads, or one text does not fit.
+    """
+    scorer = white_box_scorer(context)
+    heads = heads_of(scorer.model, "")
+    return _masses(scorer, heads, question, texts) if texts else np.zeros(0, dtype=np.float32)
+
+
+def rerank(context: RunContext, question: str, ranked: Sequence[Scored]) -> list[Scored]:
+    """The best passages in a new order, if the settings ask for it; the scores of the ranks stay as they were."""
+    settings = context.settings
+    if settings.rerank == "none" or not ranked:
+        return list(ranked)
+    head, rest = ranked[: settings.rerank_depth], ranked[settings.rerank_depth :]
+    spans = [one.passage.span for one in head]
+    masses = attention_of(context, question, [Piece(context.library.documents.text_of(s), span=s) for s in spans])
+    places = range(len(head))
+    searched = Ranking({place: head[place].score for place in places})
+    looked = Ranking({place: float(masses[place]) for place in places}, settings.rerank_weight)
+    scores = add_z_scores([searched, looked], list(places))
+    order = sorted(places, key=lambda place: -scores[place])
+    return [*(replace(head[place], score=head[rank].score) for rank, place in enumerate(order)), *rest]
+
+
+def rerank_works(settings: Any, facts: Facts, turns: int = 1) -> tuple[Work, ...]:
+    """What :func:`rerank` costs in so many turns."""
+    if settings.rerank == "none" or "scorer" not in facts.bound:
+        return ()
+    return (attention_work(facts, settings.rerank_depth * settings.passage_words * TOKENS_PER_WORD, turns),)
+
+
+def attention_work(facts: Facts, shown: float, looks: int) -> Work:
+    """What it costs to look at ``shown`` tokens in ``looks`` prompts."""
+    asked = 2 * (facts.question_tokens + PROMPT_TOKENS)
+    return Work("score", "scorer", looks * (shown + asked), calls=2 * looks)
+
+
+def _masses(scorer: Caller, heads: Sequence[Head], question: str, texts: Sequence[Piece]) -> Float32Array:
+    request = _request(question, texts)
+    if len(texts) > 1 and scorer.model.prompt_tokens([request.prompt])[0] > scorer.model.context_window:
+        middle = len(texts) // 2
+        halves = [_masses(scorer, heads, question, half) for half in (texts[:middle], texts[middle:])]
+        return np.concatenate(halves)
+    tokens = scorer.look(request, "text", heads, Cue()).texts[::2]
+    null = scorer.look(_request(NULL, texts), "text", heads, Cue()).texts[::2]
+    masses: Float32Array = part_masses(np.concatenate(tokens)[None], bounds(tokens), np.concatenate(null)[None])[0]
+    return masses
+
+
+def _request(question: str, texts: Sequence[Piece]) -> Request:
+    pieces = [piece for text in texts for piece in (text, _BREAK)]
+    pieces[-1] = replace(pieces[-1], cacheable=True)
+    return Request(load("attend"), {"text": pieces, "question": question})
