@@ -121,6 +121,34 @@ def sentences(
     typer.echo(f"{path}: {written} rows written.")
 
 
+@bench_app.command("attention")
+def attention_costs(
+    lengths: Annotated[list[int] | None, typer.Option("--tokens", min=64, help="Tokens of a text to measure.")] = None,
+    model: Annotated[str, typer.Option(help="The model that looks and answers.")] = "smollm2-135m",
+    repeats: Annotated[int, typer.Option(min=1, help="How often each way is timed.")] = 2,
+    published: Annotated[bool, typer.Option(help="Also time the published procedure.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Results; docs/results/replay-costs-MODEL.jsonl by default.")] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
+) -> None:
+    """Time evidence replay, cold and warm, against reading the text once, and against the published procedure.
+
+    For example:
+
+        rereader bench attention --tokens 4096 --tokens 8192
+
+        rereader bench attention --model qwen2.5-coder-0.5b --tokens 16384 --no-published
+    """
+    from rereader.evals.replay_costs import replay_costs
+
+    path = out or Path("docs/results") / f"replay-costs-{Path(model).name}.jsonl"
+    folder = load_config(models_dir=models_dir).models_dir
+    with closing(bind_scorer(model, folder)) as models, _progress_bar(Console(stderr=True)) as listener:
+        told = partial(_told, listener)
+        chosen = tuple(lengths or (4096, 8192))
+        written = replay_costs(white_box(models), chosen, path, repeats=repeats, published=published, told=told)
+    typer.echo(f"{path}: {written} rows written.")
+
+
 @bench_app.command("report")
 def report(
     files: Annotated[list[Path], typer.Argument(help="Results files.")],

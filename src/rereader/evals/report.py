@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from rereader.evals.cost_table import cost_table
 from rereader.evals.intervals import Interval, auroc, mean_interval, paired_difference
 from rereader.evals.rows import Row, read_rows, results
 from rereader.schema.errors import InputError, StoreError
@@ -40,6 +41,8 @@ def render(paths: Sequence[Path], baseline: str = "bm25", *, brief: bool = False
         mine = [row for row in found if _set_of(row) == one]
         if _RANKED in mine[0]:
             parts.append(_rankings(one, mine, baseline))
+        elif "parts" in mine[0]:
+            parts.append(f"**{one}**\n\n{_table(*cost_table(mine))}")
         else:
             tables = _Tables(mine, baseline)
             parts.append(tables.brief() if brief else tables.render(one))

@@ -20,6 +20,7 @@ from rereader.schema.events import Cancelled
 if TYPE_CHECKING:
     from rereader.models.attention import Rows
     from rereader.models.decoding import Slots
+    from rereader.models.engine import Engine
     from rereader.models.prefix import PrefixStats
 
 T = TypeVar("T")
@@ -151,6 +152,16 @@ class LocalModel(TokenisedModel):
             decode_batch=self._settings.decode_batch,
             notes=notes,
         )
+
+    @property
+    def engine(self) -> Engine:
+        """What reads and writes, for measuring it; not to be used while a call is under way."""
+        return self._engine
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, for measuring."""
+        return self._tokenizer
 
     @property
     def prefix_stats(self) -> PrefixStats:
