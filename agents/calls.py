@@ -31,6 +31,7 @@ from rereader.models.base import (
     LanguageModel,
     Prompt,
     Sampling,
+    TextFile,
     TextKind,
 )
 from rereader.prompts.loader import SlotValue, Template, prompt_sha256, references
@@ -167,7 +168,9 @@ class Caller:
         settings = [{"continuation": continuation} for continuation in continuations]
         return self._scores("log_likelihood", requests, batch, settings, run).reshape(-1)
 
-    def look(self, request: Request, slot: str, heads: Sequence[Head], cue: Cue) -> TokenScores:
+    def look(
+        self, request: Request, slot: str, heads: Sequence[Head], cue: Cue, keep: TextFile | None = None
+    ) -> TokenScores:
         """How much each token of a slot's pieces is looked at by what follows the prompt's last cacheable piece.
 
         Args:
@@ -175,6 +178,7 @@ class Caller:
             slot: The slot.
             heads: The heads that look, as if they were one.
             cue: Which of the tokens that follow count.
+            keep: Where the text is kept for other processes.
 
         Raises:
             BudgetSpent: If the prompt does not fit the budget.
@@ -184,7 +188,7 @@ class Caller:
 
         def run(_: Sequence[int]) -> list[bytes]:
             started = time.monotonic()
-            found = self.model.attention(batch.prompts[0], heads, self._log.cancel)
+            found = self.model.attention(batch.prompts[0], heads, self._log.cancel, keep)
             row = cue.of(found)
             scores = TokenScores(tuple(row[slice(*found.ranges[place])] for place in places), found.read)
             self._log.note("score", self.model.name, started, amount=found.read, calls=1)

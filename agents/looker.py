@@ -6,6 +6,8 @@ in it; less what an empty question looks at, windows compare.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from rereader.agents.ledger import quotes, words_held
 from rereader.agents.replay_plan import Plan, evidence_room, plan_of, replay_request, reserve
 from rereader.agents.scanner import Sentence, Window, bounds, heads_of, sentences, windows
 from rereader.memory.heat import Heat, Hot
-from rereader.models.base import Float32Array, Head
+from rereader.models.base import Float32Array, Head, TextFile
 from rereader.schema import InputError, Record, RecordKind, Span
 from rereader.tools.attended import part_masses
 from rereader.tools.replay import leading, published_choice
@@ -65,6 +67,7 @@ def attend(state: ReadingState, context: RunContext) -> Outcome:
     heads = _heads(settings, scorer)
     held = quotes(state, context)
     parts = _windows(context, scorer, plan, state["question"])
+    _tell_size(context, scorer, parts)
     started, total = time.monotonic(), sum(window.tokens for window in parts)
     looked: list[Looked] = []
     done = 0
@@ -125,16 +128,39 @@ def _look(
     question: str,
 ) -> Looked:
     _, places = window.pieces()
-    found = scorer.look(replay_request(context, plan, window, held, question), "document", heads, plan.cue)
+    keep = None if held and plan.before else _keep(context, scorer, window)
+    found = scorer.look(replay_request(context, plan, window, held, question), "document", heads, plan.cue, keep)
     tokens = [found.texts[place] for place in places]
     null = None
     if plan.calibrated:
-        empty = scorer.look(replay_request(context, plan, window, held, NULL), "document", heads, plan.cue)
+        empty = scorer.look(replay_request(context, plan, window, held, NULL), "document", heads, plan.cue, keep)
         null = [empty.texts[place] for place in places]
     masses = part_masses(_row(tokens), bounds(tokens), None if null is None else _row(null))[0]
     if null is not None:
         tokens = [one - other for one, other in zip(tokens, null, strict=True)]
     return Looked(window, tuple(tokens), masses)
+
+
+def _keep(context: RunContext, scorer: Caller, window: Window) -> TextFile | None:
+    """The file that a window is kept in, if the settings ask for it; its name holds the documents' ids."""
+    if context.settings.keep == "no":
+        return None
+    documents = list(dict.fromkeys(sentence.span.document_id for sentence in window.sentences))
+    spans = [(one.span.document_id, one.span.start, one.span.end) for one in window.sentences]
+    identity = json.dumps([scorer.model.fingerprint, context.settings.keep, spans])
+    path = context.library.kept_text(documents, hashlib.sha256(identity.encode()).hexdigest()[:16])
+    return TextFile(path, context.settings.keep)
+
+
+def _tell_size(context: RunContext, scorer: Caller, parts: Sequence[Window]) -> None:
+    """Say what will be kept before it is written, once."""
+    files = [(window, _keep(context, scorer, window)) for window in parts]
+    tokens = sum(window.tokens for window, file in files if file is not None and not file.path.exists())
+    if tokens:
+        size = scorer.model.text_bytes(tokens, context.settings.keep) / 1e6
+        context.warn(
+            f"About {size:,.0f} MB are kept in the workspace for later questions (keep={context.settings.keep})."
+        )
 
 
 def _row(texts: Sequence[Float32Array]) -> Float32Array:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import RunContext
 from rereader.models.base import Float32Array, Head, LanguageModel
+from rereader.models.headlist import no_heads
 from rereader.prompts.loader import Piece
 from rereader.schema import InputError, Span
 from rereader.tools.sentences import sentence_spans
@@ -107,8 +108,7 @@ def heads_of(model: LanguageModel, named: str) -> list[Head]:
     """
     if not named:
         if not model.retrieval_heads:
-            msg = f"There is no list of retrieval heads for {model.name}."
-            raise InputError(msg, f"Run: rereader models heads {model.name} --detect hotpotqa")
+            raise no_heads(model.name)
         return list(model.retrieval_heads)
     try:
         pairs = [(int(layer), int(head)) for layer, head in (pair.split("-") for pair in named.split())]

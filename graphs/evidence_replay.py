@@ -43,6 +43,8 @@ class EvidenceReplaySettings(ReadingSettings):
         stand_out: ``default`` takes sentences with this share of the best one's attention.
         fill: Share of the evidence words left that a round of ``default`` fills; the last one fills all.
         window_tokens: Tokens of a window where the text does not fit one.
+        keep: Keep what the scorer has read of the text in the workspace, so that another process need not read it
+            again: ``exact``, or ``int8`` at a quarter of the size of float32 and a small error. It is large.
     """
 
     preset: Literal["default", "paper", "last-layer"] = "default"
@@ -52,6 +54,7 @@ class EvidenceReplaySettings(ReadingSettings):
     stand_out: Share = 0.1
     fill: Share = 0.67
     window_tokens: Positive = 4096
+    keep: Literal["no", "exact", "int8"] = "no"
 
 
 @reading_graph("evidence-replay", system="ReContext 2607.02509", honesty="faithful", settings=EvidenceReplaySettings)

@@ -24,6 +24,8 @@ from rereader.memory.working import WorkingMemory
 from rereader.schema import Document, InputError
 
 _DIRECTORY_MODE = 0o700
+_SHORT = 12
+"""Characters of a document's id in a file's name."""
 
 
 class Library:
@@ -86,6 +88,11 @@ class Library:
         """The lock that a process holds while it runs a run."""
         return self.workspace / "runs" / f"{run_id}.sqlite.lock"
 
+    def kept_text(self, document_ids: Sequence[str], identity: str) -> Path:
+        """The file that what a model has read of some documents is kept in; it goes when one of them does."""
+        names = "-".join(identity[:_SHORT] for identity in document_ids)
+        return self.workspace / "kv" / f"{names}.{identity}.safetensors"
+
     def heats(self, run_id: str) -> list[Heat]:
         """What the run's rounds of attention looked at."""
         return heats(self.records.of_run(run_id))
@@ -126,6 +133,8 @@ class Library:
         for run in runs:
             for leftover in (self.workspace / "runs").glob(f"{run['run_id']}.*"):
                 leftover.unlink()
+        for kept in (self.workspace / "kv").glob(f"*{document.id[:_SHORT]}*"):
+            kept.unlink()
         self._adding_lock(document.id).unlink(missing_ok=True)
         database.vacuum()
         return len(runs)

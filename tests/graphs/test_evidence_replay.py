@@ -308,3 +308,26 @@ def test_a_spent_budget_ends_the_run_with_what_it_has(reading, text):
 
 def test_looking_declares_its_cost():
     assert attend.cost is not None
+
+
+# Kept texts
+
+
+def test_a_kept_text_is_announced_used_and_removed_with_its_document(tmp_path):
+    text = " ".join(f"The river {i} and the tower." for i in range(60))
+    settings = {"heads": "0-1", "rounds": 1, "stand_out": 0.9, "evidence_words": 20, "keep": "exact"}
+    spent = []
+    for question in ("Who?", "Where is the tower?"):
+        model = wrap("qwen2")
+        session = scripted_session(tmp_path, Models(scorer=model, embedder=HashingEmbedder()))
+        document = session.add_text(text, title="t", source="t.txt", graph=GRAPH)
+        answer = session.ask(question, [document.id], graph=GRAPH, settings=settings)
+        spent.append(answer.usage.prompt_tokens)
+        [kept] = (tmp_path / "kv").iterdir()
+        assert any("MB are kept" in warning for warning in answer.warnings) == (question == "Who?")
+        session.close()
+    assert spent[1] < spent[0] / 3
+    session = scripted_session(tmp_path)
+    session.library.remove(document.id)
+    assert not kept.exists()
+    session.close()

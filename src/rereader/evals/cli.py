@@ -149,6 +149,34 @@ def attention_costs(
     typer.echo(f"{path}: {written} rows written.")
 
 
+@bench_app.command("masking")
+def masking(
+    model: Annotated[str, typer.Option(help="The model.")] = "smollm2-135m",
+    heads: Annotated[Path | None, typer.Option(help="A list of heads; the one in use by default.")] = None,
+    facts: Annotated[int, typer.Option(min=1, help="Facts to plant, each at six places.")] = 10,
+    out: Annotated[Path | None, typer.Option(help="Results; docs/results/masking-MODEL.jsonl by default.")] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
+) -> None:
+    """Measure how much of planted facts a model still finds with its retrieval heads masked, or as many random ones.
+
+    For example:
+
+        rereader bench masking --facts 20
+    """
+    from rereader.evals.masking import measure_masking
+    from rereader.models.local import LocalModel
+
+    folder = load_config(models_dir=models_dir).models_dir
+    chosen = read_heads(heads) if heads else heads_in_use(model, folder)[0]
+    path = out or Path("docs/results") / f"masking-{Path(model).name}.jsonl"
+    with closing(bind_scorer(model, folder)) as models, _progress_bar(Console(stderr=True)) as listener:
+        scorer = white_box(models)
+        if not isinstance(scorer, LocalModel):
+            raise InputError(f"{model} does not run in this process.", "Name a local model that transformers runs.")
+        written = measure_masking(scorer, chosen, data_folder(), facts, path, partial(_told, listener))
+    typer.echo(f"{path}: {written} rows written.")
+
+
 @bench_app.command("report")
 def report(
     files: Annotated[list[Path], typer.Argument(help="Results files.")],

@@ -41,6 +41,8 @@ def render(paths: Sequence[Path], baseline: str = "bm25", *, brief: bool = False
         mine = [row for row in found if _set_of(row) == one]
         if _RANKED in mine[0]:
             parts.append(_rankings(one, mine, baseline))
+        elif "logprob" in mine[0]:
+            parts.append(f"**{one}**\n\n{_table(*_masked(mine))}")
         elif "parts" in mine[0]:
             parts.append(f"**{one}**\n\n{_table(*cost_table(mine))}")
         else:
@@ -196,7 +198,32 @@ def _rankings(heading: str, rows: Sequence[Row], baseline: str) -> str:
         gain = MISSING if system == baseline else _difference(pairs)
         lines.append([system, str(len(mine)), *(_interval([row[depth] for row in mine]) for depth in depths), gain])
     header = ["ranking", "n", *depths, f"{_RANKED}: difference from {baseline}"]
-    return f"**{heading}**\n\n{_table(header, lines)}"
+    return "\n\n".join([f"**{heading}**", _table(header, lines), *_rankings_by_kind(rows)])
+
+
+def _rankings_by_kind(rows: Sequence[Row]) -> list[str]:
+    """Recall at 5 of every ranking for each kind of item, where there are several."""
+    kinds = sorted({row["kind"] for row in rows})
+    if len(kinds) < 2:
+        return []
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        found.setdefault((row["system"], row["kind"]), []).append(row[_RANKED])
+    systems = list(dict.fromkeys(system for system, _ in found))
+    lines = [[system, *(_mean(found.get((system, kind), [])) for kind in kinds)] for system in systems]
+    return [f"{_RANKED} by kind\n\n{_table(['ranking', *kinds], lines)}"]
+
+
+def _masked(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Log-probability by what is masked, and the difference from the whole model on the same items."""
+    base = {_item_of(row): row["logprob"] for row in rows if row["system"] == "none"}
+    lines = []
+    for system in dict.fromkeys(row["system"] for row in rows):
+        mine = [row for row in rows if row["system"] == system]
+        pairs = [(row["logprob"], base[_item_of(row)]) for row in mine if _item_of(row) in base]
+        gain = MISSING if system == "none" else _difference(pairs)
+        lines.append([system, str(len(mine)), _interval([row["logprob"] for row in mine]), gain])
+    return ["masked", "n", "log-probability per token", "difference from none"], lines
 
 
 def _sets(rows: Iterable[Row]) -> list[str]:

@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from rereader.schema.errors import InputError, ModelError
 Float32Array = NDArray[np.float32]
 TextKind = Literal["query", "passage"]
 ChatRole = Literal["system", "user", "assistant"]
+Precision = Literal["exact", "int8"]
 FinishReason = Literal["stop", "length", "interrupted"]
 
 
@@ -122,6 +124,19 @@ class Attention:
     read: int
 
 
+@dataclass(frozen=True)
+class TextFile:
+    """Where the keys and values of a text are kept for other processes.
+
+    Args:
+        path: The file.
+        precision: ``exact``, or ``int8`` at about a quarter of the size of float32.
+    """
+
+    path: Path
+    precision: Precision = "exact"
+
+
 Cancel = threading.Event
 
 
@@ -206,14 +221,26 @@ class LanguageModel(ABC):
         """
         raise self._hidden()
 
-    def attention(self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None) -> Attention:
+    def attention(
+        self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None, keep: TextFile | None = None
+    ) -> Attention:
         """Where what follows a prompt's last cacheable segment looks, by chosen heads.
 
         The text up to there is read once and kept: the next question, and a reply to the same prompt, go on from it.
+        With ``keep`` what stands before the first cacheable segment's end is taken from that file, or put there if the
+        file is missing or cannot be used.
 
         Raises:
             InputError: If a head does not exist, nothing is cacheable, or the prompt does not fit the window.
             ModelError: If the model does not show its attention (``capabilities.white_box``).
+        """
+        raise self._hidden()
+
+    def text_bytes(self, tokens: int, precision: Precision) -> int:
+        """Bytes that a kept text of so many tokens takes on disk.
+
+        Raises:
+            ModelError: If the model keeps no texts.
         """
         raise self._hidden()
 

@@ -149,6 +149,11 @@ class Engine:
         self._context = Context(wanted, ends, cache)
         return self._context
 
+    def take_up(self, ids: Sequence[int], cache: Cache) -> None:
+        """Make a text that was read earlier in one go, with its keys and values, the last one."""
+        kv.check(cache, len(ids))
+        self._context = Context(tuple(ids), (len(ids),), cache)
+
     def held(self, ids: Sequence[int], boundaries: Sequence[int]) -> int:
         """Tokens that a text would share with the last one."""
         return 0 if self._context is None else self._context.shared(tuple(ids), tuple(boundaries))

@@ -8,7 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rereader.models.base import Attention, Cancel, Capabilities, Device, Generation, Head, Prompt, Sampling
+from rereader.models.base import (
+    Attention,
+    Cancel,
+    Capabilities,
+    Device,
+    Generation,
+    Head,
+    Precision,
+    Prompt,
+    Sampling,
+    TextFile,
+)
 from rereader.models.extras import require_local
 from rereader.models.measure import Settings
 from rereader.models.rendering import MIN_PREFIX_TOKENS, Rendered
@@ -20,7 +31,7 @@ from rereader.schema.events import Cancelled
 if TYPE_CHECKING:
     from rereader.models.attention import Rows
     from rereader.models.decoding import Slots
-    from rereader.models.engine import Engine
+    from rereader.models.engine import Context, Engine
     from rereader.models.prefix import PrefixStats
 
 T = TypeVar("T")
@@ -82,6 +93,7 @@ class LocalModel(TokenisedModel):
         self.retrieval_heads = tuple(retrieval_heads)
         self.device = str(model.device)
         self._settings = settings or Settings()
+        self._notices: list[str] = []
         models = (model, decode_model if decode_model is not None else model)
         self.fingerprint = fingerprint(models, tokenizer, fingerprint_of_weights)
         block = block_tokens(model.device.type)
@@ -173,7 +185,9 @@ class LocalModel(TokenisedModel):
         layers, heads = self._config.num_hidden_layers, self._config.num_attention_heads
         return [Head(layer, head) for layer in range(layers) for head in range(heads)]
 
-    def attention(self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None) -> Attention:
+    def attention(
+        self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None, keep: TextFile | None = None
+    ) -> Attention:
         """Where what follows a prompt's last cacheable segment looks; see :meth:`LanguageModel.attention`."""
         rendered = self._renderer.render(prompt)
         self._check_window(rendered, 0)
@@ -188,19 +202,58 @@ class LocalModel(TokenisedModel):
 
         def job() -> tuple[Rows, int]:
             self._check_memory(self._engine.more_tokens(len(rendered.ids)))
-            held = self._engine.held(rendered.ids[:length], rendered.boundaries)
-            context = self._engine.read(rendered.ids[:length], rendered.boundaries, cancelled)
+            text = rendered.ids[:length]
+            first = rendered.boundaries[0]
+            if keep is not None and not self._engine.held(text, rendered.boundaries):
+                self._take_up(keep, text[:first])
+            held = self._engine.held(text, rendered.boundaries)
+            context = self._engine.read(text, rendered.boundaries, cancelled)
+            if keep is not None and not keep.path.exists():
+                self._put_down(keep, context, text[:first])
             return self._engine.attend(context, rendered.ids[length:], heads, meant), len(rendered.ids) - held
 
         rows, read = self._run(job, cancelled)
         arrays = (rows.by_query.numpy(), rows.by_head.numpy(), rows.peaks.numpy())
         return Attention(*arrays, rendered.ranges, rendered.ids, read)
 
+    def text_bytes(self, tokens: int, precision: Precision) -> int:
+        """Bytes that a kept text of so many tokens takes on disk."""
+        from rereader.models.kvfile import file_bytes
+
+        return file_bytes(self._config, self._engine.prefill_model.dtype, tokens, precision)
+
+    def notices(self) -> tuple[str, ...]:
+        """What became of kept texts."""
+        return tuple(self._notices)
+
     def close(self) -> None:
         """Finish what is queued, end the worker and drop the kept prefixes and text."""
         self._worker.close()
         self._engine.prefixes.clear()
         self._engine.forget()
+
+    def _take_up(self, keep: TextFile, ids: Ids) -> None:
+        """Go on from a kept text, if its file is there and can be used; one that cannot is taken away."""
+        from rereader.models.kvfile import Owner, Unusable, read
+
+        if not keep.path.exists():
+            return
+        self._engine.forget()
+        owner = Owner(self.fingerprint, ids)
+        try:
+            self._engine.take_up(ids, read(keep.path, owner, self._engine.prefill_model, keep.precision))
+        except Unusable as error:
+            self._notices.append(f"The kept text {keep.path.name} cannot be used: {error}. It is read again.")
+            keep.path.unlink(missing_ok=True)
+
+    def _put_down(self, keep: TextFile, context: Context, ids: Ids) -> None:
+        """Keep a text for other processes; a full disk costs no more than that."""
+        from rereader.models.kvfile import Owner, write
+
+        try:
+            write(keep.path, context.cache, Owner(self.fingerprint, ids), keep.precision)
+        except OSError as error:
+            self._notices.append(f"The text cannot be kept in {keep.path.parent}: {error.strerror or error}.")
 
     def _check_memory(self, tokens: int) -> None:
         """Refuse to read so many tokens if their keys and values do not fit."""

@@ -24,8 +24,10 @@ from rereader.models.base import (
     Generation,
     Head,
     LanguageModel,
+    Precision,
     Prompt,
     Sampling,
+    TextFile,
 )
 from rereader.models.scripted_attention import HEADS, TOKEN, word_attention, word_spans
 from rereader.schema.errors import InputError, Interrupted, ModelError
@@ -166,10 +168,12 @@ class ScriptedModel(LanguageModel):
         """Two heads that are alike, if it shows an attention."""
         return list(HEADS) if self.capabilities.white_box else super().all_heads()
 
-    def attention(self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None) -> Attention:
+    def attention(
+        self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None, keep: TextFile | None = None
+    ) -> Attention:
         """Where words after the text look: at the same words in it; see :class:`LanguageModel`."""
         if not self.capabilities.white_box:
-            return super().attention(prompt, heads, cancel)
+            return super().attention(prompt, heads, cancel, keep)
         _check_cancel(cancel)
         self._check_window([prompt], 0)
         kept = _kept(prompt)
@@ -179,6 +183,10 @@ class ScriptedModel(LanguageModel):
         found = word_attention(prompt, heads)
         self._record(ScriptedCall("attention", render(prompt)), len(found.ids) - held)
         return replace(found, read=len(found.ids) - held)
+
+    def text_bytes(self, tokens: int, precision: Precision) -> int:
+        """None: it reads nothing that could be kept."""
+        return 0
 
     def token_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Words and punctuation marks of each text."""

@@ -51,6 +51,11 @@ def compressed_memory() -> Served:
     return served("compressed-memory")
 
 
+def evidence_replay() -> Served:
+    """Serve ``evidence-replay``."""
+    return served("evidence-replay")
+
+
 def full_context() -> Served:
     """Serve ``full-context``."""
     return served("full-context")
