@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -49,12 +50,16 @@ def test_parts_are_in_numeric_order_and_sizes_add_up(catalogue: Catalogue) -> No
         assert len({package.sha256 for package in entry.packages}) == len(entry.packages)
 
 
-def test_heads_lie_in_the_models(catalogue: Catalogue) -> None:
-    shapes = {"qwen2.5-coder-1.5b": (28, 12), "qwen2.5-coder-0.5b": (24, 14), "smollm2-135m": (30, 9)}
-    for name, (layers, heads) in shapes.items():
-        entry = catalogue.find(name)
-        assert len(entry.heads) == 8
-        assert all(0 <= layer < layers and 0 <= head < heads for layer, head in entry.heads)
+@pytest.mark.parametrize(
+    ("name", "layers", "heads"),
+    [("qwen2.5-coder-1.5b", 28, 12), ("qwen2.5-coder-0.5b", 24, 14), ("smollm2-135m", 30, 9)],
+)
+def test_heads_are_those_that_were_found(catalogue: Catalogue, root: Path, name: str, layers: int, heads: int) -> None:
+    entry = catalogue.find(name)
+    found = json.loads((root / "docs" / "results" / f"heads-{name}-hotpotqa.json").read_text())
+    assert [list(head) for head in entry.heads] == found["heads"] and len(entry.heads) == 16
+    assert all(0 <= layer < layers and 0 <= head < heads for layer, head in entry.heads)
+    assert found["model"] == name and len(found["scores"]) == layers and len(found["scores"][0]) == heads
 
 
 def test_notice_names_makers_packers_and_licence(catalogue: Catalogue) -> None:

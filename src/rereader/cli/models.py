@@ -26,7 +26,7 @@ from rereader.models.manifest import verify
 from rereader.models.pull import pull
 from rereader.models.roles import bind_scorer, white_box
 from rereader.models.runtimes import choose_runtime
-from rereader.schema import Event, InputError, Progress
+from rereader.schema import Event, InputError, Interrupted, Progress
 from rereader.schema.endpoint import EndpointSettings
 
 if TYPE_CHECKING:
@@ -200,7 +200,12 @@ def _detect(
 
     chosen = marked_items(source, data_folder(), "detect")[:items]
     with closing(bind_scorer(name, config.models_dir, device=config.device, threads=config.threads)) as models:
-        return detect(white_box(models), source, chosen, told, cancel, method)
+        try:
+            return detect(white_box(models), source, chosen, told, cancel, method)
+        except Interrupted as error:
+            raise Interrupted(
+                "Stopped; no list was written.", "Run the same again, perhaps with fewer --items."
+            ) from error
 
 
 def _runtimes(entry: CatalogueEntry, config: Config) -> dict[str, str]:

@@ -211,7 +211,7 @@ def _rankings_by_kind(rows: Sequence[Row]) -> list[str]:
         found.setdefault((row["system"], row["kind"]), []).append(row[_RANKED])
     systems = list(dict.fromkeys(system for system, _ in found))
     lines = [[system, *(_mean(found.get((system, kind), [])) for kind in kinds)] for system in systems]
-    return [f"{_RANKED} by kind\n\n{_table(['ranking', *kinds], lines)}"]
+    return [f"{_RANKED} by kind\n\n{_table(['ranking', *(kind or 'not stated' for kind in kinds)], lines)}"]
 
 
 def _masked(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:

@@ -45,8 +45,8 @@ class CatalogueEntry(Frozen):
 
     ``form`` says what the packages hold: parts of one GGUF file, a folder of model files, a 4-bit embedding model in
     one file (:mod:`rereader.models.packed`), or a text as verses. ``file`` is the file that is put together, ``sha256``
-    and ``size`` are its own. ``window`` is in tokens, sizes are in bytes. ``heads`` are published retrieval heads as
-    (layer, head), best first. ``languages`` are ISO 639-1 codes of what an embedder was trained on (``*``: any); the
+    and ``size`` are its own. ``window`` is in tokens, sizes are in bytes. ``heads`` are retrieval heads as (layer,
+    head), best first. ``languages`` are ISO 639-1 codes of what an embedder was trained on (``*``: any); the
     prefixes are what it wants before questions and passages.
     """
 
