@@ -174,7 +174,7 @@ class Caller:
         """How much each token of a slot's pieces is looked at by what follows the prompt's last cacheable piece.
 
         Args:
-            request: The prompt.
+            request: The prompt; its slot ``question`` holds the question.
             slot: The slot.
             heads: The heads that look, as if they were one.
             cue: Which of the tokens that follow count.
@@ -184,17 +184,19 @@ class Caller:
             BudgetSpent: If the prompt does not fit the budget.
         """
         batch = self._batch([request])
-        places = request.template.places(slot, request.slots)
+        places, asked = (request.template.places(name, request.slots) for name in (slot, "question"))
 
         def run(_: Sequence[int]) -> list[bytes]:
             started = time.monotonic()
             found = self.model.attention(batch.prompts[0], heads, self._log.cancel, keep)
-            row = cue.of(found)
+            row = cue.of(found, [found.ranges[place] for place in asked])
             scores = TokenScores(tuple(row[slice(*found.ranges[place])] for place in places), found.read)
             self._log.note("score", self.model.name, started, amount=found.read, calls=1)
             return [pack_scores(scores)]
 
-        settings = {"heads": [list(head) for head in heads], "cue": cue.name, "slot": slot}
+        settings: dict[str, Any] = {"heads": [list(head) for head in heads], "cue": cue.name, "slot": slot}
+        if keep is not None and keep.precision != "exact":
+            settings["precision"] = keep.precision
         [(reply, cached)] = self._replies("look", batch, [settings], 0, run)
         scores = unpack_scores(reply)
         self._log.meter.refund(tokens=batch.sizes[0] - scores.read)

@@ -104,13 +104,15 @@ def judge(
 ) -> dict[ChunkKey, float]:
     """The scorer's judgement of each candidate (higher is better); empty when the gate is ``similarity``."""
     method = context.settings.gate
-    scorer = context.caller("scorer") if method != "similarity" else None
-    if scorer is None:
+    if method == "similarity":
         return {}
     memories = [_memory(context, targets[position], chunk) for position, chunk in candidates]
     if method == "attention":
         masses = attention_of(context, question, memories)
         return {key: float(mass) for key, mass in zip(candidates, masses, strict=True)}
+    scorer = context.caller("scorer")
+    if scorer is None:
+        return {}
     if method == "likelihood":
         template = load("recall")
         requests = [Request(template, {"memory": [memory]}) for memory in memories]

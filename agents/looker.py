@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,22 @@ from rereader.agents.calls import Caller
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
 from rereader.agents.ledger import quotes, words_held
-from rereader.agents.replay_plan import Plan, evidence_room, plan_of, replay_request, reserve
-from rereader.agents.scanner import Sentence, Window, bounds, heads_of, sentences, windows
+from rereader.agents.replay_plan import Plan, plan_of, replay_request, reserve, rounds_due
+from rereader.agents.scanner import Sentence, Window, bounds, heads_of, sentences, white_box_scorer, windows
 from rereader.memory.heat import Heat, Hot
 from rereader.models.base import Float32Array, Head, TextFile
-from rereader.schema import InputError, Record, RecordKind, Span
+from rereader.schema import BudgetSpent, InputError, Record, RecordKind, Span
 from rereader.tools.attended import part_masses
 from rereader.tools.replay import leading, published_choice
 
 _HOTTEST = 40
 """Sentences whose scores are kept in each round."""
+_AROUND_EVIDENCE = 4
+"""Tokens of what stands around a sentence of evidence."""
+_MOST_DOCUMENTS = 12
+"""Documents that the name of a kept file can hold."""
+_SLACK = 32
+"""Tokens of what stands around all of it."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,8 @@ def attend_cost(settings: Any, facts: Facts) -> StageCost:
     """The text is read once, and in every round the question after the evidence so far."""
     plan = plan_of(settings)
     whole = facts.tokens <= facts.scorer_window - reserve(settings, plan, facts.scorer_window)
-    rounds = plan.rounds if whole or settings.rounds else 1
     parts = 1 if whole else -(-facts.tokens // settings.window_tokens)
+    rounds = rounds_due(settings, parts)
     asked = facts.question_tokens + PROMPT_TOKENS + evidence_tokens(settings) / 2
     looks = rounds * parts * (1 + plan.calibrated)
     texts = rounds if plan.before or parts > 1 else 1
@@ -68,37 +75,42 @@ def attend(state: ReadingState, context: RunContext) -> Outcome:
     held = quotes(state, context)
     parts = _windows(context, scorer, plan, state["question"])
     _tell_size(context, scorer, parts)
-    started, total = time.monotonic(), sum(window.tokens for window in parts)
-    looked: list[Looked] = []
-    done = 0
-    for window in parts:
-        context.checkpoint()
-        context.progress("attend", started, done, total, done)
-        looked.append(_look(context, scorer, heads, plan, window, held, state["question"]))
-        done += window.tokens
-    context.progress("attend", started, total, total, total)
-    chosen = _choose(context, plan, looked, held, number)
+    looked = _look_through(context, parts, partial(_look, context, scorer, heads, plan, held, state["question"]))
+    free = _free_tokens(context, scorer, plan, parts, held, state["question"])
+    chosen = _choose(context, looked, held, number, free)
     records = [_quote(context, sentence, place) for place, (sentence, _) in enumerate(chosen)]
     best = max([1e-9, *(score for _, score in chosen)])
     scores = {record.id: round(score / best / number, 4) for record, (_, score) in zip(records, chosen, strict=True)}
     _keep_heat(context, scorer, looked, {sentence.span for sentence, _ in chosen}, number)
     version = context.memory.write(state.get("memory_version", 0), [("quote", record) for record in records])
-    update = {"memory_version": version, "wave": number, "fresh": len(records), "windows": len(parts)}
+    update: dict[str, Any] = {"memory_version": version, "wave": number, "fresh": len(records), "windows": len(parts)}
+    if len(looked) < len(parts):
+        update["status"] = "budget_spent"
     return Outcome(update, {"scores": scores, "windows": len(parts), "heads": [f"{h.layer}-{h.head}" for h in heads]})
 
 
-def white_box_scorer(context: RunContext) -> Caller:
-    """The scorer, whose attention is going to be read.
+def _look_through(context: RunContext, parts: Sequence[Window], look: Callable[[Window], Looked]) -> list[Looked]:
+    """Look at one window after the other; a spent budget leaves those that were looked at.
 
     Raises:
-        InputError: If its attention cannot be read.
-        ModelError: If there is none.
+        BudgetSpent: If it was spent before the first.
     """
-    scorer = context.need("scorer")
-    if not scorer.model.capabilities.white_box:
-        msg = f"The attention of the scorer {scorer.model.name} cannot be read."
-        raise InputError(msg, "Choose a local model that transformers runs, with --role scorer=NAME.")
-    return scorer
+    started, total = time.monotonic(), sum(window.tokens for window in parts)
+    looked: list[Looked] = []
+    done = 0
+    for window in parts:
+        context.progress("attend", started, done, total, done)
+        try:
+            context.checkpoint()
+            looked.append(look(window))
+        except BudgetSpent as error:
+            if not looked:
+                raise
+            context.warn(str(error))
+            return looked
+        done += window.tokens
+    context.progress("attend", started, total, total, total)
+    return looked
 
 
 def _heads(settings: Any, scorer: Caller) -> list[Head]:
@@ -123,9 +135,9 @@ def _look(
     scorer: Caller,
     heads: Sequence[Head],
     plan: Plan,
-    window: Window,
     held: Sequence[Record],
     question: str,
+    window: Window,
 ) -> Looked:
     _, places = window.pieces()
     keep = None if held and plan.before else _keep(context, scorer, window)
@@ -146,6 +158,9 @@ def _keep(context: RunContext, scorer: Caller, window: Window) -> TextFile | Non
     if context.settings.keep == "no":
         return None
     documents = list(dict.fromkeys(sentence.span.document_id for sentence in window.sentences))
+    if len(documents) > _MOST_DOCUMENTS:
+        context.warn(f"A window of more than {_MOST_DOCUMENTS} documents is not kept.")
+        return None
     spans = [(one.span.document_id, one.span.start, one.span.end) for one in window.sentences]
     identity = json.dumps([scorer.model.fingerprint, context.settings.keep, spans])
     path = context.library.kept_text(documents, hashlib.sha256(identity.encode()).hexdigest()[:16])
@@ -168,43 +183,42 @@ def _row(texts: Sequence[Float32Array]) -> Float32Array:
 
 
 def _choose(
-    context: RunContext, plan: Plan, looked: Sequence[Looked], held: Sequence[Record], number: int
+    context: RunContext, looked: Sequence[Looked], held: Sequence[Record], number: int, free: int
 ) -> list[tuple[Sentence, float]]:
-    """The sentences of this round with their scores, best first."""
+    """The sentences of this round with their scores, best first, as many as fit ``free`` tokens."""
+    settings, plan = context.settings, plan_of(context.settings)
     every = [sentence for one in looked for sentence in one.window.sentences]
     masses = [float(mass) for one in looked for mass in one.masses]
     if plan.count:
         tokens = [text for one in looked for text in one.tokens]
         owners = [place for place, text in enumerate(tokens) for _ in text]
-        reach = plan.count * max(2, number) if plan.rounds > 1 else plan.count
         texts, known = [sentence.text for sentence in every], [record.content for record in held]
-        places = published_choice(np.concatenate(tokens), owners, texts, known, plan.count, reach)
-        places = _fitting(context, plan, every, places, held)
+        scores, several = np.concatenate(tokens), plan.rounds > 1
+        places = published_choice(scores, owners, texts, known, plan.count, replace=several)
     else:
         spans = [record.spans[0] for record in held]
         known_places = {place for place, one in enumerate(every) if any(one.span.overlaps(span) for span in spans)}
-        settings = context.settings
         left = settings.evidence_words - words_held(held)
-        room = left if number == plan.rounds or len(looked) > 1 else round(left * settings.fill)
+        room = left if number >= rounds_due(settings, len(looked)) else round(left * settings.fill)
         places = leading(masses, [one.words for one in every], known_places, room, settings.stand_out)
-    return [(every[place], max(0.0, masses[place])) for place in places if every[place].text.strip()]
-
-
-def _fitting(
-    context: RunContext, plan: Plan, every: Sequence[Sentence], places: Sequence[int], held: Sequence[Record]
-) -> list[int]:
-    """Those of the published choice that fit the room that was set aside; the publication sets none aside."""
-    model = context.need("scorer").model
-    left = evidence_room(context.settings, plan, model.context_window)
-    left -= sum(model.count_tokens([record.content for record in held]))
-    kept: list[int] = []
+    chosen = []
     for place in places:
-        left -= every[place].tokens
-        if left < 0:
+        free -= every[place].tokens + _AROUND_EVIDENCE
+        if free < 0:
             context.warn("Some of the evidence was left out: there is no room for it in the window.")
             break
-        kept.append(place)
-    return kept
+        chosen.append((every[place], max(0.0, masses[place])))
+    return chosen
+
+
+def _free_tokens(
+    context: RunContext, scorer: Caller, plan: Plan, parts: Sequence[Window], held: Sequence[Record], question: str
+) -> int:
+    """Tokens for more evidence beside the largest window, so that the next prompt fits as well."""
+    largest = max(parts, key=lambda window: window.tokens)
+    prompt = replay_request(context, plan, largest, held, question).prompt
+    used = scorer.model.prompt_tokens([prompt])[0] + context.settings.max_new_tokens + _SLACK
+    return int(scorer.model.context_window - used)
 
 
 def _quote(context: RunContext, sentence: Sentence, ordinal: int) -> Record:

@@ -52,6 +52,11 @@ PLANS = {
 }
 
 
+def rounds_due(settings: Any, windows: int) -> int:
+    """Most rounds over a text in so many windows: a long text is looked at once unless more is asked for."""
+    return plan_of(settings).rounds if windows <= 1 or settings.rounds else 1
+
+
 def plan_of(settings: Any) -> Plan:
     """A preset with what the settings say otherwise."""
     plan = PLANS[settings.preset]
@@ -60,13 +65,8 @@ def plan_of(settings: Any) -> Plan:
 
 def reserve(settings: Any, plan: Plan, window: int) -> int:
     """Tokens of the window that are kept free: for the template, the evidence and the answer."""
-    return _MARGIN + int(settings.max_new_tokens) + evidence_room(settings, plan, window)
-
-
-def evidence_room(settings: Any, plan: Plan, window: int) -> int:
-    """Tokens that the evidence may take: its words, or as many sentences as the published rounds take."""
     wanted = plan.rounds * plan.count * _SENTENCE_TOKENS if plan.count else round(settings.evidence_words * _PER_WORD)
-    return min(wanted, window // 4)
+    return _MARGIN + int(settings.max_new_tokens) + min(wanted, window // 4)
 
 
 def replay_request(context: RunContext, plan: Plan, window: Window, held: Sequence[Record], question: str) -> Request:

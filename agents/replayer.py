@@ -11,7 +11,7 @@ from rereader.agents.answerer import answer, answer_cost, conclude, parse
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
 from rereader.agents.ledger import in_document_order, quotes
-from rereader.agents.replay_plan import plan_of, replay_request, reserve
+from rereader.agents.replay_plan import plan_of, replay_request, reserve, rounds_due
 from rereader.agents.scanner import Window, sentences
 from rereader.models.base import Sampling
 
@@ -20,8 +20,7 @@ _ANSWER_WRITTEN = 12
 
 def goes_on(settings: Any, state: ReadingState) -> bool:
     """Whether another round is due: rounds are left and the last one found something; long texts get one."""
-    rounds = plan_of(settings).rounds if state["windows"] <= 1 or settings.rounds else 1
-    return bool(state["fresh"]) and state["wave"] < rounds
+    return bool(state["fresh"]) and state["wave"] < rounds_due(settings, state["windows"])
 
 
 def replay_cost(settings: Any, facts: Facts) -> StageCost:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,7 @@ from rereader.agents.attender import NULL
 from rereader.agents.calls import Caller, Request
 from rereader.agents.context import RunContext
 from rereader.agents.costs import PROMPT_TOKENS, TOKENS_PER_WORD, Facts, Work
-from rereader.agents.looker import white_box_scorer
-from rereader.agents.scanner import bounds, heads_of
+from rereader.agents.scanner import bounds, heads_of, white_box_scorer
 from rereader.agents.searcher import Scored
 from rereader.models.base import Float32Array, Head
 from rereader.prompts.loader import Piece, load
@@ -38,7 +38,12 @@ def attention_of(context: RunContext, question: str, texts: Sequence[Piece]) -> 
     """
     scorer = white_box_scorer(context)
     heads = heads_of(scorer.model, "")
-    return _masses(scorer, heads, question, texts) if texts else np.zeros(0, dtype=np.float32)
+    if not texts:
+        return np.zeros(0, dtype=np.float32)
+    parts = 1
+    while parts < len(texts) and not _fits(scorer, question, texts, parts):
+        parts += 1
+    return np.concatenate([_masses(scorer, heads, question, part) for part in _cut(texts, parts)])
 
 
 def rerank(context: RunContext, question: str, ranked: Sequence[Scored]) -> list[Scored]:
@@ -70,13 +75,19 @@ def attention_work(facts: Facts, shown: float, looks: int) -> Work:
     return Work("score", "scorer", looks * (shown + asked), calls=2 * looks)
 
 
+def _fits(scorer: Caller, question: str, texts: Sequence[Piece], parts: int) -> bool:
+    prompts = [_request(question, part).prompt for part in _cut(texts, parts)]
+    return max(scorer.model.prompt_tokens(prompts)) <= scorer.model.context_window
+
+
+def _cut(texts: Sequence[Piece], parts: int) -> list[Sequence[Piece]]:
+    """Parts of equal size, so that no text has fewer neighbours to share attention with than others."""
+    edges = [round(place * len(texts) / parts) for place in range(parts + 1)]
+    return [texts[start:end] for start, end in pairwise(edges)]
+
+
 def _masses(scorer: Caller, heads: Sequence[Head], question: str, texts: Sequence[Piece]) -> Float32Array:
-    request = _request(question, texts)
-    if len(texts) > 1 and scorer.model.prompt_tokens([request.prompt])[0] > scorer.model.context_window:
-        middle = len(texts) // 2
-        halves = [_masses(scorer, heads, question, half) for half in (texts[:middle], texts[middle:])]
-        return np.concatenate(halves)
-    tokens = scorer.look(request, "text", heads, Cue()).texts[::2]
+    tokens = scorer.look(_request(question, texts), "text", heads, Cue()).texts[::2]
     null = scorer.look(_request(NULL, texts), "text", heads, Cue()).texts[::2]
     masses: Float32Array = part_masses(np.concatenate(tokens)[None], bounds(tokens), np.concatenate(null)[None])[0]
     return masses

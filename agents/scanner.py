@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from rereader.agents.calls import Caller
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import RunContext
 from rereader.models.base import Float32Array, Head, LanguageModel
@@ -98,6 +99,20 @@ def _cut(found: Sequence[Sentence], aim: int, most: int) -> Iterator[Window]:
         size += sentence.tokens
     if held:
         yield Window(tuple(held))
+
+
+def white_box_scorer(context: RunContext) -> Caller:
+    """The scorer, whose attention is going to be read.
+
+    Raises:
+        InputError: If its attention cannot be read.
+        ModelError: If there is none.
+    """
+    scorer = context.need("scorer")
+    if not scorer.model.capabilities.white_box:
+        msg = f"The attention of the scorer {scorer.model.name} cannot be read."
+        raise InputError(msg, "Choose a local model that transformers runs, with --role scorer=NAME.")
+    return scorer
 
 
 def heads_of(model: LanguageModel, named: str) -> list[Head]:

@@ -4,7 +4,8 @@ After ReContext (arXiv 2607.02509, and its published code): a frozen model's ret
 the sentences of those tokens stand as evidence between the text and the question, round after round.
 
 ``preset=paper`` is what was published: 16 heads, the prompt's last 8 tokens as cues with decay 0.75, the 8 best tokens
-turned into sentences, those that are known replaced by the next in rank, three rounds, no header, no calibration.
+turned into sentences, tokens of known sentences replaced by the next in rank (once, as the code has it), three rounds,
+no header, no calibration.
 Where it departs: sentences are those of our splitter and are cut out of the document instead of being decoded; each is
 tokenised on its own; template tokens are never candidates; room for the evidence is set aside in the window.
 

@@ -44,7 +44,7 @@ class Cue:
     """Which tokens of a question count, and how.
 
     Args:
-        last: So many tokens at the prompt's end, later ones more; 0 takes the mean of the question's tokens.
+        last: So many tokens at the prompt's end, later ones more; 0 takes the mean of the question's own tokens.
         decay: Weight of what the tokens before have seen, beside that of the next one.
     """
 
@@ -54,13 +54,15 @@ class Cue:
     @property
     def name(self) -> str:
         """What tells it from other cues."""
-        return f"last {self.last} by {self.decay}" if self.last else "question"
+        return f"last {self.last} by {self.decay}" if self.last else "question's tokens"
 
-    def of(self, found: Attention) -> Float32Array:
-        """Attention to every token of the prompt: float32 [tokens]."""
+    def of(self, found: Attention, question: Sequence[tuple[int, int]]) -> Float32Array:
+        """Attention to every token of the prompt: float32 [tokens]; ``question`` are its token ranges."""
         if self.last:
             return decayed(found.by_query[-self.last :], self.decay)
-        row: Float32Array = found.by_head.mean(0)
+        before = len(found.ids) - len(found.by_query)
+        tokens = [token - before for start, end in question for token in range(start, end)]
+        row: Float32Array = found.by_query[tokens].mean(0)
         return row
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -10,30 +10,49 @@ from rereader.models.base import Float32Array
 
 
 def published_choice(
-    scores: Float32Array, owners: Sequence[int], texts: Sequence[str], held: Collection[str], count: int, reach: int
+    scores: Float32Array,
+    owners: Sequence[int],
+    texts: Sequence[str],
+    held: Collection[str],
+    count: int,
+    *,
+    replace: bool,
 ) -> list[int]:
-    """Sentences of the highest tokens, as ReContext takes them (arXiv 2607.02509).
+    """Sentences of the highest tokens, as ReContext's code takes them (arXiv 2607.02509).
 
-    A token whose sentence is held or taken already is replaced by the next one in rank.
+    Tokens among the highest whose sentence is held or taken already are wasted; as many of the next in rank replace
+    them, once.
 
     Args:
         scores: A score for each token: float32 [tokens].
         owners: The sentence that each token is in.
         texts: The sentences.
         held: Sentences that were taken in earlier rounds; white space does not tell them apart.
-        count: Sentences to take.
-        reach: Rank of the last token that is looked at.
+        count: Tokens to take.
+        replace: Whether wasted tokens are replaced; the code does so where there are several rounds.
 
     Returns:
         Sentences by the rank of their token.
     """
     known = {plain(text) for text in held}
     taken: list[int] = []
-    for token in np.argsort(-scores, kind="stable")[:reach]:
-        sentence = owners[token]
-        if len(taken) < count and plain(texts[sentence]) not in known:
-            known.add(plain(texts[sentence]))
-            taken.append(sentence)
+
+    def take(tokens: Iterable[int]) -> int:
+        wasted = 0
+        for token in tokens:
+            sentence = owners[token]
+            words = plain(texts[sentence])
+            if not words or words in known:
+                wasted += 1
+            else:
+                known.add(words)
+                taken.append(sentence)
+        return wasted
+
+    order = np.argsort(-scores, kind="stable").tolist()
+    wasted = take(order[:count])
+    if replace:
+        take(order[count : count + wasted])
     return taken
 
 
@@ -56,7 +75,7 @@ def leading(masses: Sequence[float], sizes: Sequence[int], held: Collection[int]
     for place in order:
         if masses[place] <= 0 or masses[place] < floor:
             break
-        if sizes[place] <= room:
+        if 0 < sizes[place] <= room:
             taken.append(place)
             room -= sizes[place]
     return taken

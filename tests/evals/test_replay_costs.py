@@ -21,7 +21,7 @@ HEADS = [Head(0, 1), Head(1, 2)]
 
 @pytest.fixture
 def model():
-    made = wrap(retrieval_heads=HEADS)
+    made = wrap(find_heads=lambda: HEADS)
     yield made
     made.close()
 

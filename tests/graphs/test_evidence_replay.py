@@ -99,19 +99,22 @@ def reference_rounds(model, text, rounds, count):
     spans = sentence_spans(text)
     words = [" ".join(text[start:end].split()) for start, end in spans]
     pool = []
-    for number in range(1, rounds + 1):
+    for _ in range(rounds):
         prompt, where = plain_prompt(text, spans, pool)
         rendered = model._renderer.render(prompt)
         score = plain_scores(model, rendered)
         ranked = []
         for sentence in range(len(spans)):
             ranked += [(-score[token], token, sentence) for token in range(*rendered.ranges[where + sentence])]
-        taken = []
-        known = {words[sentence] for block in pool for sentence in block}
-        for _, _, sentence in sorted(ranked)[: count * max(2, number)]:
-            if words[sentence] not in known and len(taken) < count:
+        taken, known, wasted = [], {words[sentence] for block in pool for sentence in block}, 0
+        for place, (_, _, sentence) in enumerate(sorted(ranked)):
+            if place >= count + wasted:
+                break
+            if words[sentence] not in known:
                 known.add(words[sentence])
                 taken.append(sentence)
+            elif place < count:
+                wasted += 1
         pool.append(taken)
     return [sorted(spans[sentence] for sentence in taken) for taken in pool]
 
@@ -306,6 +309,36 @@ def test_a_spent_budget_ends_the_run_with_what_it_has(reading, text):
     assert answer.usage.total_tokens <= 4000
 
 
+def test_windows_that_were_looked_at_count_when_the_budget_is_spent(reading, text):
+    document = reading.add_text(FACT + " " + text, title="essay", source="essay.txt", graph=GRAPH)
+    settings = {"window_tokens": 700}
+    answer = reading.ask(QUESTION, [document.id], graph=GRAPH, settings=settings, budget=Budget(tokens=4000))
+    assert answer.status == "budget_spent" and FACT in answer.evidence[0].quote
+    [heat] = rounds_of(reading, answer)
+    assert heat.sentences and any("spent" in warning for warning in answer.warnings)
+
+
+def test_a_round_over_several_windows_leaves_words_for_the_next(reading):
+    facts = [f"The strongbox of the Ulpelhala office opens with {number} on day {number}." for number in range(60)]
+    document = reading.add_text(plant(essay(1, 300), facts), title="e", source="e.txt", graph=GRAPH)
+    settings = {"window_tokens": 900, "rounds": 2, "decline_below": 0}
+    answer = reading.ask(QUESTION, [document.id], graph=GRAPH, settings=settings)
+    first, second = rounds_of(reading, answer)
+    assert sum(hot.taken for hot in first.sentences) > sum(hot.taken for hot in second.sentences) > 0
+
+
+def test_evidence_never_outgrows_the_window(tmp_path, text):
+    scorer = ScriptedModel(["A"], name="scorer", attends=True, context_window=850)
+    session = scripted_session(tmp_path, Models(scorer=scorer, embedder=HashingEmbedder()))
+    facts = [f"The strongbox of the Ulpelhala office opens with {number}." for number in range(30)]
+    short = plant(essay(1, 31), facts)
+    answer = ask(session, short, evidence_words=60, rounds=3, stand_out=0.0)
+    assert answer.status in ("answered", "declined")
+    answer = ask(session, short, preset="paper", sentences=60, rounds=3, heads="0-0")
+    assert any("no room" in warning for warning in answer.warnings)
+    session.close()
+
+
 def test_looking_declares_its_cost():
     assert attend.cost is not None
 
@@ -327,6 +360,11 @@ def test_a_kept_text_is_announced_used_and_removed_with_its_document(tmp_path):
         assert any("MB are kept" in warning for warning in answer.warnings) == (question == "Who?")
         session.close()
     assert spent[1] < spent[0] / 3
+    many = scripted_session(tmp_path / "many", Models(scorer=wrap("qwen2"), embedder=HashingEmbedder()))
+    ids = [many.add_text(f"River {i}.", title=f"t{i}", source=f"t{i}", graph=GRAPH).id for i in range(13)]
+    answer = many.ask("Who?", ids, graph=GRAPH, settings=settings)
+    assert any("more than 12 documents" in warning for warning in answer.warnings)
+    many.close()
     session = scripted_session(tmp_path)
     session.library.remove(document.id)
     assert not kept.exists()

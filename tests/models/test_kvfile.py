@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from local_models import wrap
 
 from rereader.models import kv, kvfile
-from rereader.models.base import Head, Segment, TextFile
+from rereader.models.base import Head, Sampling, Segment, TextFile
 from rereader.models.kvfile import Owner, Unusable, file_bytes, read, write
 from rereader.models.tiny import FAMILIES, tiny_model
+from rereader.schema.errors import InputError
 
 HEADS = [Head(0, 1), Head(1, 2)]
 TEXT = "The river and the tower in winter on an island. " * 20
@@ -118,6 +119,7 @@ def test_a_stale_file_is_made_again_and_that_is_said(tmp_path, models):
     found = second.attention(prompt(), HEADS, keep=keep)
     np.testing.assert_array_equal(found.by_head, plain.by_head)
     assert any("cannot be used: it belongs to another text" in notice for notice in second.notices())
+    assert not second.notices()
     keep.path.write_bytes(keep.path.read_bytes()[:-100])
     second.engine.forget()
     second.attention(prompt(), HEADS, keep=keep)
@@ -136,3 +138,30 @@ def test_a_full_disk_costs_no_more_than_the_file(tmp_path, models, monkeypatch):
     models[0].attention(prompt(), HEADS, keep=keep)
     assert not keep.path.exists()
     assert any("No space left" in notice for notice in models[0].notices())
+
+
+def test_what_is_kept_in_less_precision_is_never_gone_on_from_as_if_it_were_exact(tmp_path, models):
+    first, second, _ = models
+    plain = second.attention(prompt(), HEADS)
+    small = TextFile(tmp_path / "small.safetensors", "int8")
+    fresh = first.attention(prompt(), HEADS, keep=small)
+    assert not np.array_equal(fresh.by_head, plain.by_head)  # he who wrote the file reads it back
+    np.testing.assert_array_equal(first.attention(prompt(), HEADS, keep=small).by_head, fresh.by_head)
+    np.testing.assert_array_equal(first.attention(prompt(), HEADS).by_head, plain.by_head)
+    np.testing.assert_array_equal(second.attention(prompt(), HEADS, keep=small).by_head, fresh.by_head)
+    exact = TextFile(tmp_path / "exact.safetensors")
+    np.testing.assert_array_equal(second.attention(prompt(), HEADS, keep=exact).by_head, plain.by_head)
+    [reply] = second.generate([prompt()], Sampling(max_new_tokens=4))
+    second.attention(prompt("Where?"), HEADS, keep=small)
+    assert second.generate([prompt()], Sampling(max_new_tokens=4)) == [reply]
+
+
+def test_a_list_of_heads_that_cannot_be_read_spares_all_who_need_none():
+    def damaged():
+        raise InputError("no list")
+
+    model = wrap(find_heads=damaged)
+    model.generate([prompt()], Sampling(max_new_tokens=1))
+    with pytest.raises(InputError, match="no list"):
+        _ = model.retrieval_heads
+    model.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,7 +60,9 @@ class Detection:
     def write(self, path: Path) -> None:
         """Store it as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+        beside.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+        beside.replace(path)
 
 
 def detect(

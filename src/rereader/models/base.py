@@ -160,8 +160,6 @@ class LanguageModel(ABC):
     context_window: int
     capabilities: Capabilities
     device: str = "cpu"
-    retrieval_heads: tuple[Head, ...] = ()
-    """Heads that look at what answers a question, best first; none where nobody has looked for them."""
 
     @abstractmethod
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, cancel: Cancel | None = None) -> list[Generation]:
@@ -208,6 +206,15 @@ class LanguageModel(ABC):
     @abstractmethod
     def prompt_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each rendered prompt, chat template included."""
+
+    @property
+    def retrieval_heads(self) -> tuple[Head, ...]:
+        """Heads that look at what answers a question, best first; none where nobody has looked for them.
+
+        Raises:
+            InputError: If the list cannot be read.
+        """
+        return ()
 
     def notices(self) -> tuple[str, ...]:
         """What the user should know of the calls so far, such as that tokens were estimated."""

@@ -56,11 +56,13 @@ class Context:
         ids: Its tokens.
         boundaries: Where reading it paused, its end included.
         cache: Keys and values of its tokens, one row; what stands after them does not count.
+        exact: Whether they are as the model made them.
     """
 
     ids: tuple[int, ...]
     boundaries: tuple[int, ...]
     cache: Cache
+    exact: bool = True
 
     @property
     def length(self) -> int:
@@ -126,7 +128,9 @@ class Engine:
         kv.check(cache, total)
         return Batch(cache, pads, logits[:, -1].float())
 
-    def read(self, ids: Sequence[int], boundaries: Sequence[int], cancelled: Cancelled) -> Context:
+    def read(
+        self, ids: Sequence[int], boundaries: Sequence[int], cancelled: Cancelled, *, exact: bool = True
+    ) -> Context:
         """Read a text that questions will be put to, boundary by boundary like a prefix.
 
         It is kept until another one is read, which shares what it can up to a boundary; :meth:`prefill` of a single
@@ -136,9 +140,10 @@ class Engine:
             ids: Tokens of the text.
             boundaries: Ascending lengths; the last one is that of the text.
             cancelled: Whether to stop.
+            exact: Whether to share keys and values that are as the model made them; else those that are not.
         """
         wanted, ends, kept = tuple(ids), tuple(boundaries), self._context
-        held = self.held(wanted, ends)
+        held = self.held(wanted, ends, exact=exact)
         self._context = None  # a stop in the middle leaves none
         cache = kv.empty_cache() if kept is None or not held else kept.cache
         kv.rewind(cache, held)
@@ -146,17 +151,19 @@ class Engine:
         for start, end in pairwise((held, *(end for end in ends if end > held))):
             self._read(self.prefill_model, cache, torch.tensor([wanted[start:end]]), torch.tensor([0]), cancelled)
         kv.check(cache, len(wanted))
-        self._context = Context(wanted, ends, cache)
+        self._context = Context(wanted, ends, cache, exact or not held)
         return self._context
 
-    def take_up(self, ids: Sequence[int], cache: Cache) -> None:
+    def take_up(self, ids: Sequence[int], cache: Cache, *, exact: bool) -> None:
         """Make a text that was read earlier in one go, with its keys and values, the last one."""
         kv.check(cache, len(ids))
-        self._context = Context(tuple(ids), (len(ids),), cache)
+        self._context = Context(tuple(ids), (len(ids),), cache, exact)
 
-    def held(self, ids: Sequence[int], boundaries: Sequence[int]) -> int:
+    def held(self, ids: Sequence[int], boundaries: Sequence[int], *, exact: bool = True) -> int:
         """Tokens that a text would share with the last one."""
-        return 0 if self._context is None else self._context.shared(tuple(ids), tuple(boundaries))
+        if self._context is None or self._context.exact != exact:
+            return 0
+        return self._context.shared(tuple(ids), tuple(boundaries))
 
     def more_tokens(self, length: int) -> int:
         """Tokens for which reading a text of some length takes new memory: the last text lets go of its own."""

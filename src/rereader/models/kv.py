@@ -6,7 +6,7 @@ cache can be cut anywhere. Rows of a batch are aligned at their right edge: unus
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -110,6 +110,13 @@ def snapshot(cache: Cache, length: int) -> KVPrefix:
     """Copy the first ``length`` places of a cache with one row."""
     pairs = [(layer.keys, layer.values) for layer in _layers(cache)]
     return KVPrefix(tuple((k[..., :length, :].clone(), v[..., :length, :].clone()) for k, v in pairs), length)
+
+
+def states(cache: Cache) -> Iterator[tuple[str, torch.Tensor]]:
+    """Name and content of every layer's keys and values: [rows, heads, places, size]."""
+    for number, layer in enumerate(_layers(cache)):
+        yield f"{number}.keys", layer.keys
+        yield f"{number}.values", layer.values
 
 
 def from_prefixes(prefixes: Sequence[KVPrefix | None], take: Sequence[int]) -> Cache:

@@ -1,7 +1,7 @@
 """Keys and values of a text in a file, so that another process need not read the text again.
 
 A safetensors file: per layer the keys and the values, in the model's precision or as int8 with one scale per token and
-head. Its metadata names what it belongs to; a file that belongs to something else, or is damaged, is not used.
+head. Its metadata names what it belongs to; a file that belongs to something else, or was cut off, is not used.
 """
 
 from __future__ import annotations
@@ -55,13 +55,12 @@ def write(path: Path, cache: Cache, owner: Owner, precision: Precision = "exact"
         OSError: If the file cannot be written.
     """
     tensors: dict[str, torch.Tensor] = {}
-    for number, (keys, values) in enumerate(kv.snapshot(cache, len(owner.ids)).layers):
-        for kind, states in (("keys", keys), ("values", values)):
-            name = f"{number}.{kind}"
-            if precision == "exact":
-                tensors[name] = states.cpu().contiguous()
-            else:
-                tensors[name], tensors[f"{name}.scale"] = _small(states.cpu())
+    for name, whole in kv.states(cache):
+        states = whole[..., : len(owner.ids), :].cpu()
+        if precision == "exact":
+            tensors[name] = states.contiguous()
+        else:
+            tensors[name], tensors[f"{name}.scale"] = _small(states)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}.part")
     try:
@@ -83,6 +82,7 @@ def read(path: Path, owner: Owner, like: Any, precision: Precision = "exact") ->
         precision: How it must be stored.
 
     Raises:
+        FileNotFoundError: If there is none.
         Unusable: If it is damaged or belongs to something else.
     """
     shapes = kv_shape(like.config)
@@ -97,6 +97,8 @@ def read(path: Path, owner: Owner, like: Any, precision: Precision = "exact") ->
                     raise Unusable("it has another shape than the model's")
                 keys, values = (states.to(device=like.device, dtype=like.dtype) for states in pair)
                 cache.update(keys, values, number)
+    except FileNotFoundError:
+        raise
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise Unusable("it is damaged") from error
     return cache

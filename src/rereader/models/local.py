@@ -31,10 +31,11 @@ from rereader.schema.events import Cancelled
 if TYPE_CHECKING:
     from rereader.models.attention import Rows
     from rereader.models.decoding import Slots
-    from rereader.models.engine import Context, Engine
+    from rereader.models.engine import Engine
     from rereader.models.prefix import PrefixStats
 
 T = TypeVar("T")
+FindHeads = Callable[[], Sequence[Head]]
 _CPU_CACHE_BYTES = 1 << 30
 _CPU_BLOCK_TOKENS = 1024
 _CUDA_BLOCK_TOKENS = 16384
@@ -63,7 +64,7 @@ class LocalModel(TokenisedModel):
         threads: Threads of torch on a CPU; by default torch's choice.
         prefix_entries: Most prefixes kept.
         prefix_bytes: Most bytes kept for prefixes.
-        retrieval_heads: The heads that look at what answers a question, best first.
+        find_heads: Finds the heads that look at what answers a question, best first; called when they are needed.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class LocalModel(TokenisedModel):
         threads: int | None = None,
         prefix_entries: int = 8,
         prefix_bytes: int = 512 << 20,
-        retrieval_heads: Sequence[Head] = (),
+        find_heads: FindHeads = tuple,
     ) -> None:
         require_local()
         from rereader.models.engine import Engine
@@ -90,7 +91,7 @@ class LocalModel(TokenisedModel):
         window = context_window or int(self._config.max_position_embeddings)
         super().__init__(tokenizer, name=name, context_window=window, ends=_eos_ids(model, tokenizer))
         self.capabilities = Capabilities(white_box=True)
-        self.retrieval_heads = tuple(retrieval_heads)
+        self._find_heads = find_heads
         self.device = str(model.device)
         self._settings = settings or Settings()
         self._notices: list[str] = []
@@ -113,7 +114,7 @@ class LocalModel(TokenisedModel):
         settings_cache: Path | None = None,
         context_window: int | None = None,
         weights_sha256: str = "",
-        retrieval_heads: Sequence[Head] = (),
+        find_heads: FindHeads = tuple,
     ) -> LocalModel:
         """Load a folder with ``config.json``, safetensors weights and a tokenizer; nothing is downloaded.
 
@@ -127,7 +128,7 @@ class LocalModel(TokenisedModel):
             settings_cache: JSON file where measured settings are kept and found again.
             context_window: Most tokens of prompt and reply.
             weights_sha256: Checksum of the weights when it is known; otherwise the files are hashed.
-            retrieval_heads: The heads that look at what answers a question, best first.
+            find_heads: Finds the heads that look at what answers a question, best first.
 
         Raises:
             InputError: If a setting is unknown.
@@ -147,7 +148,7 @@ class LocalModel(TokenisedModel):
             decode_model=parts.decode_model,
             context_window=context_window,
             threads=threads,
-            retrieval_heads=retrieval_heads,
+            find_heads=find_heads,
         )
 
     @property
@@ -164,6 +165,11 @@ class LocalModel(TokenisedModel):
             decode_batch=self._settings.decode_batch,
             notes=notes,
         )
+
+    @property
+    def retrieval_heads(self) -> tuple[Head, ...]:
+        """Heads that look at what answers a question, best first; see :class:`LanguageModel`."""
+        return tuple(self._find_heads())
 
     @property
     def engine(self) -> Engine:
@@ -202,15 +208,12 @@ class LocalModel(TokenisedModel):
 
         def job() -> tuple[Rows, int]:
             self._check_memory(self._engine.more_tokens(len(rendered.ids)))
-            text = rendered.ids[:length]
-            first = rendered.boundaries[0]
-            if keep is not None and not self._engine.held(text, rendered.boundaries):
-                self._take_up(keep, text[:first])
-            held = self._engine.held(text, rendered.boundaries)
-            context = self._engine.read(text, rendered.boundaries, cancelled)
-            if keep is not None and not keep.path.exists():
-                self._put_down(keep, context, text[:first])
-            return self._engine.attend(context, rendered.ids[length:], heads, meant), len(rendered.ids) - held
+            text, ends = rendered.ids[:length], rendered.boundaries
+            exact = keep is None or keep.precision == "exact"
+            read = 0 if keep is None else self._kept(keep, text[: ends[0]], cancelled)
+            held = self._engine.held(text, ends, exact=exact)
+            context = self._engine.read(text, ends, cancelled, exact=exact)
+            return self._engine.attend(context, rendered.ids[length:], heads, meant), read + len(rendered.ids) - held
 
         rows, read = self._run(job, cancelled)
         arrays = (rows.by_query.numpy(), rows.by_head.numpy(), rows.peaks.numpy())
@@ -223,8 +226,9 @@ class LocalModel(TokenisedModel):
         return file_bytes(self._config, self._engine.prefill_model.dtype, tokens, precision)
 
     def notices(self) -> tuple[str, ...]:
-        """What became of kept texts."""
-        return tuple(self._notices)
+        """What became of kept texts since the last time."""
+        told, self._notices = tuple(self._notices), []
+        return told
 
     def close(self) -> None:
         """Finish what is queued, end the worker and drop the kept prefixes and text."""
@@ -232,28 +236,40 @@ class LocalModel(TokenisedModel):
         self._engine.prefixes.clear()
         self._engine.forget()
 
-    def _take_up(self, keep: TextFile, ids: Ids) -> None:
-        """Go on from a kept text, if its file is there and can be used; one that cannot is taken away."""
-        from rereader.models.kvfile import Owner, Unusable, read
+    def _kept(self, keep: TextFile, ids: Ids, cancelled: Cancelled) -> int:
+        """Make a kept text the last one, or read it and keep it; returns the tokens that were read.
 
-        if not keep.path.exists():
-            return
-        self._engine.forget()
-        owner = Owner(self.fingerprint, ids)
-        try:
-            self._engine.take_up(ids, read(keep.path, owner, self._engine.prefill_model, keep.precision))
-        except Unusable as error:
-            self._notices.append(f"The kept text {keep.path.name} cannot be used: {error}. It is read again.")
-            keep.path.unlink(missing_ok=True)
+        A text that is kept in less than its precision is taken from the file even by who has just read it, so that what
+        is found does not depend on who comes first. A file that cannot be used is taken away, and a full disk costs no
+        more than the file.
+        """
+        from rereader.models.kvfile import Owner, Unusable, read, write
 
-    def _put_down(self, keep: TextFile, context: Context, ids: Ids) -> None:
-        """Keep a text for other processes; a full disk costs no more than that."""
-        from rereader.models.kvfile import Owner, write
-
-        try:
-            write(keep.path, context.cache, Owner(self.fingerprint, ids), keep.precision)
-        except OSError as error:
-            self._notices.append(f"The text cannot be kept in {keep.path.parent}: {error.strerror or error}.")
+        engine, owner, exact = self._engine, Owner(self.fingerprint, ids), keep.precision == "exact"
+        if engine.held(ids, (len(ids),), exact=exact) and (keep.path.exists() or not exact):
+            return 0
+        count = 0
+        for _ in range(2):
+            try:
+                cache = read(keep.path, owner, engine.prefill_model, keep.precision)
+            except FileNotFoundError:
+                pass
+            except Unusable as error:
+                self._notices.append(f"The kept text {keep.path.name} cannot be used: {error}. It is read again.")
+            else:
+                engine.take_up(ids, cache, exact=exact)
+                break
+            count = len(ids) - engine.held(ids, (len(ids),))
+            context = engine.read(ids, (len(ids),), cancelled)
+            try:
+                write(keep.path, context.cache, owner, keep.precision)
+            except OSError as error:
+                self._notices.append(f"The text cannot be kept in {keep.path.parent}: {error.strerror or error}.")
+                engine.take_up(ids, context.cache, exact=exact)
+                break
+            if exact:
+                break
+        return count
 
     def _check_memory(self, tokens: int) -> None:
         """Refuse to read so many tokens if their keys and values do not fit."""

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -248,7 +248,7 @@ def _local(
     load: Callable[[], LanguageModel | Embedder] = partial(_embedder, folder, plain, device, threads)
     if role != "embedder":
         dtype = chosen if is_quantised(chosen) else "auto"
-        heads = partial(known_heads, name, models_dir)
+        heads = partial(_heads, name, models_dir)
         how = {"device": device, "dtype": dtype, "threads": threads, "settings_cache": _settings_cache(models_dir)}
         load = partial(_language_model, folder, marked(plain, chosen), heads, how)
     return marked(str(folder.resolve()), chosen), marked(name, chosen), load
@@ -318,14 +318,16 @@ def _embedder(folder: Path, name: str, device: str, threads: int | None) -> Embe
 
 
 def _language_model(
-    folder: Path, name: str, heads: Callable[[], tuple[list[Head], str] | None], how: Mapping[str, Any]
+    folder: Path, name: str, heads: Callable[[], Sequence[Head]], how: Mapping[str, Any]
 ) -> LanguageModel:
     from rereader.models.local import LocalModel
 
-    known = heads()
+    return LocalModel.load(folder, name=name, weights_sha256=_digest(folder), find_heads=heads, **how)
 
-    retrieval_heads = known[0] if known else ()
-    return LocalModel.load(folder, name=name, weights_sha256=_digest(folder), retrieval_heads=retrieval_heads, **how)
+
+def _heads(name: str, models_dir: Path) -> list[Head]:
+    known = known_heads(name, models_dir)
+    return known[0] if known else []
 
 
 def _llamacpp(folder: Path, name: str, file: Path | None, threads: int | None) -> LanguageModel:

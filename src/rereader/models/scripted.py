@@ -92,7 +92,6 @@ class ScriptedModel(LanguageModel):
         self.name = name
         self.context_window = context_window
         self.capabilities = Capabilities(white_box=attends)
-        self.retrieval_heads = HEADS if attends else ()
         self.fingerprint = _fingerprint(name, replies)
         self.calls: list[ScriptedCall] = []
         self.virtual_seconds = 0.0
@@ -163,6 +162,11 @@ class ScriptedModel(LanguageModel):
             scores -= self._scores(render(null), options)
         scores -= np.logaddexp.reduce(scores, axis=1, keepdims=True)
         return scores.astype(np.float32)
+
+    @property
+    def retrieval_heads(self) -> tuple[Head, ...]:
+        """One of the two, if it shows an attention."""
+        return HEADS[:1] if self.capabilities.white_box else ()
 
     def all_heads(self) -> list[Head]:
         """Two heads that are alike, if it shows an attention."""
