@@ -327,15 +327,15 @@ def test_a_round_over_several_windows_leaves_words_for_the_next(reading):
     assert sum(hot.taken for hot in first.sentences) > sum(hot.taken for hot in second.sentences) > 0
 
 
-def test_evidence_never_outgrows_the_window(tmp_path, text):
+def test_evidence_never_outgrows_the_window(tmp_path):
     scorer = ScriptedModel(["A"], name="scorer", attends=True, context_window=850)
     session = scripted_session(tmp_path, Models(scorer=scorer, embedder=HashingEmbedder()))
-    facts = [f"The strongbox of the Ulpelhala office opens with {number}." for number in range(30)]
-    short = plant(essay(1, 31), facts)
-    answer = ask(session, short, evidence_words=60, rounds=3, stand_out=0.0)
-    assert answer.status in ("answered", "declined")
-    answer = ask(session, short, preset="paper", sentences=60, rounds=3, heads="0-0")
-    assert any("no room" in warning for warning in answer.warnings)
+    facts = [f"The strongbox of the Ulpelhala office opens with {number} on day {number}." for number in range(60)]
+    short = plant(essay(1, 61), facts)
+    for settings in ({"evidence_words": 600, "rounds": 3}, {"preset": "paper", "sentences": 400, "heads": "0-0"}):
+        answer = ask(session, short, **settings)  # a prompt past the window would be an error
+        assert any("no room" in warning for warning in answer.warnings)
+        assert len(answer.evidence) > 10
     session.close()
 
 
