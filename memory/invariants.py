@@ -132,6 +132,7 @@ def orphans(library: Library) -> list[Finding]:
     files = [path for path in library.workspace.glob("index/space-*.faiss") if path.stem.split("-")[1] not in spaces]
     files += library.workspace.glob("index/.building-*")
     files += [path for path in library.workspace.glob("runs/*.sqlite*") if path.name.split(".")[0] not in runs]
+    files += library.workspace.glob("kv/*.part")
     names = [str(path.relative_to(library.workspace)) for path in sorted(files)]
     found = _verdict("no file is left over", "files that belong to nothing", names, "They may be deleted.", "warning")
     return found + _orphan_rows(library.database)
@@ -161,6 +162,15 @@ def half_made(library: Library) -> list[Finding]:
     return [Finding(f"the vectors of {count} documents are half made", "note", mend)]
 
 
+def kept_texts(library: Library) -> list[Finding]:
+    """How much room the texts take that models have read and kept; they are a convenience and nothing else."""
+    sizes = [path.stat().st_size for path in library.workspace.glob("kv/*.safetensors")]
+    if not sizes:
+        return []
+    what = f"{len(sizes)} kept texts take {sum(sizes) / 1e6:,.0f} MB in {library.workspace / 'kv'}"
+    return [Finding(what, "note", "They may be deleted; a question that asks for them makes them again.")]
+
+
 def unfinished_runs(library: Library) -> list[Finding]:
     """Runs that were interrupted, killed or failed can be gone on with."""
     rows = library.database.rows("SELECT id, status FROM runs WHERE answer IS NULL ORDER BY created_at DESC")
@@ -183,6 +193,7 @@ STORE_CHECKS: tuple[StoreCheck, ...] = (
     indexes_match,
     orphans,
     half_made,
+    kept_texts,
     unfinished_runs,
 )
 
