@@ -20,6 +20,7 @@ from rereader.agents.context import RunContext
 from rereader.agents.costs import PROMPT_TOKENS, TOKENS_PER_WORD, Facts, Work
 from rereader.agents.scanner import bounds, heads_of, white_box_scorer
 from rereader.agents.searcher import Scored
+from rereader.agents.settings import RankingSettings
 from rereader.models.base import Float32Array, Head
 from rereader.prompts.loader import Piece, load
 from rereader.tools.attended import Cue, part_masses
@@ -49,7 +50,7 @@ def attention_of(context: RunContext, question: str, texts: Sequence[Piece]) -> 
 def rerank(context: RunContext, question: str, ranked: Sequence[Scored]) -> list[Scored]:
     """The best passages in a new order, if the settings ask for it; the scores of the ranks stay as they were."""
     settings = context.settings
-    if settings.rerank == "none" or not ranked:
+    if not _asked_for(settings) or not ranked:
         return list(ranked)
     head, rest = ranked[: settings.rerank_depth], ranked[settings.rerank_depth :]
     spans = [one.passage.span for one in head]
@@ -64,9 +65,14 @@ def rerank(context: RunContext, question: str, ranked: Sequence[Scored]) -> list
 
 def rerank_works(settings: Any, facts: Facts, turns: int = 1) -> tuple[Work, ...]:
     """What :func:`rerank` costs in so many turns."""
-    if settings.rerank == "none" or "scorer" not in facts.bound:
+    if not _asked_for(settings) or "scorer" not in facts.bound:
         return ()
     return (attention_work(facts, settings.rerank_depth * settings.passage_words * TOKENS_PER_WORD, turns),)
+
+
+def _asked_for(settings: Any) -> bool:
+    """Whether a graph's settings know of the reranker and want it."""
+    return isinstance(settings, RankingSettings) and settings.rerank == "attention"
 
 
 def attention_work(facts: Facts, shown: float, looks: int) -> Work:
