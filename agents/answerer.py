@@ -12,7 +12,7 @@ import numpy as np
 from rereader.agents.calls import Request
 from rereader.agents.confidence import Signals, confidence
 from rereader.agents.context import Outcome, ReadingState, RunContext
-from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
+from rereader.agents.costs import ANSWER_WRITTEN, PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
 from rereader.agents.ledger import in_document_order, listed, quotes
 from rereader.memory.chunks import Chunking
 from rereader.models.base import Generation, Sampling
@@ -44,10 +44,6 @@ class Draft:
     logprob: float | None = None
 
 
-_ANSWER_WRITTEN = 12
-"""Tokens of an answer that are expected: a phrase, ended by a line break."""
-
-
 def answer_cost(settings: Any, facts: Facts) -> StageCost:
     """The evidence is read and embedded once; the answer is a phrase."""
     if not settings.answer:
@@ -56,7 +52,7 @@ def answer_cost(settings: Any, facts: Facts) -> StageCost:
     works = [Work("embed", "embedder", facts.embedded(evidence + facts.question_tokens))]
     if "reader" in facts.bound:
         read = evidence + facts.question_tokens + PROMPT_TOKENS
-        written = min(_ANSWER_WRITTEN, settings.max_new_tokens)
+        written = min(ANSWER_WRITTEN, settings.max_new_tokens)
         works.append(Work("generate", "reader", read, written, 1, settings.max_new_tokens))
     return StageCost("answer", tuple(works))
 

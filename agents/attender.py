@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rereader.models.base import Cancel, Float32Array, Head, LanguageModel, Prompt
+from rereader.agents.calls import Caller, Request
+from rereader.memory.calls import TokenScores
+from rereader.models.base import Cancel, Float32Array, Head, LanguageModel, Prompt, TextFile
 from rereader.prompts.loader import Piece, SlotValue, load
-from rereader.tools.attended import part_masses
+from rereader.tools.attended import Cue, part_masses
 
 NULL = "N/A"
 """The question that is no question."""
@@ -75,3 +77,47 @@ def attending(question: str, parts: Sequence[Piece]) -> tuple[Prompt, int]:
     template = load("attend")
     slots: dict[str, SlotValue] = {"text": text, "question": question}
     return template.render(**slots), template.places("text", slots)[0]
+
+
+def look(
+    scorer: Caller,
+    asked: Request,
+    empty: Request | None,
+    slot: str,
+    places: Sequence[int],
+    heads: Sequence[Head],
+    cue: Cue,
+    keep: TextFile | None = None,
+) -> tuple[list[Float32Array], Float32Array]:
+    """What a question looks at inside a run.
+
+    Args:
+        scorer: The model whose attention is read.
+        asked: The prompt with the question.
+        empty: The same with an empty question, to be subtracted; ``None`` subtracts nothing.
+        slot: The slot that is looked at.
+        places: Which of the slot's pieces count.
+        heads: The heads, as if they were one.
+        cue: Which tokens look.
+        keep: Where the text is kept for other processes.
+
+    Returns:
+        A score for each token of each piece, and one for each piece: float32 [pieces].
+    """
+    tokens, null = _tokens(scorer.look(asked, slot, heads, cue, keep), places), None
+    if empty is not None:
+        null = _tokens(scorer.look(empty, slot, heads, cue, keep), places)
+    ends = np.cumsum([len(text) for text in tokens])
+    ranges = [(int(end) - len(text), int(end)) for end, text in zip(ends, tokens, strict=True)]
+    masses: Float32Array = part_masses(_row(tokens), ranges, None if null is None else _row(null))[0]
+    if null is not None:
+        tokens = [one - other for one, other in zip(tokens, null, strict=True)]
+    return tokens, masses
+
+
+def _tokens(scores: TokenScores, places: Sequence[int]) -> list[Float32Array]:
+    return [scores.texts[place] for place in places]
+
+
+def _row(texts: Sequence[Float32Array]) -> Float32Array:
+    return np.concatenate(texts)[None]

@@ -20,6 +20,8 @@ TOKENS_PER_WORD = 1.35
 CHARACTERS_PER_PASSAGE = 95
 _CHUNK_FILL = 0.95
 """Share of ``chunk_tokens`` that whole sentences fill."""
+ANSWER_WRITTEN = 12
+"""Tokens of an answer that are expected: a phrase, ended by a line break."""
 PROMPT_TOKENS = 60
 """Tokens of a template and its turn marks."""
 

@@ -16,17 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from rereader.agents.attender import NULL
+from rereader.agents.attender import NULL, look
 from rereader.agents.calls import Caller
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
 from rereader.agents.ledger import quotes, words_held
 from rereader.agents.replay_plan import Plan, plan_of, replay_request, reserve, rounds_due
-from rereader.agents.scanner import Sentence, Window, bounds, heads_of, sentences, white_box_scorer, windows
+from rereader.agents.scanner import Sentence, Window, heads_of, sentences, white_box_scorer, windows
 from rereader.memory.heat import Heat, Hot
 from rereader.models.base import Float32Array, Head, TextFile
 from rereader.schema import BudgetSpent, InputError, Record, RecordKind, Span
-from rereader.tools.attended import part_masses
 from rereader.tools.replay import leading, published_choice
 
 _HOTTEST = 40
@@ -89,7 +88,7 @@ def attend(state: ReadingState, context: RunContext) -> Outcome:
     return Outcome(update, {"scores": scores, "windows": len(parts), "heads": [f"{h.layer}-{h.head}" for h in heads]})
 
 
-def _look_through(context: RunContext, parts: Sequence[Window], look: Callable[[Window], Looked]) -> list[Looked]:
+def _look_through(context: RunContext, parts: Sequence[Window], look_at: Callable[[Window], Looked]) -> list[Looked]:
     """Look at one window after the other; a spent budget leaves those that were looked at.
 
     Raises:
@@ -102,7 +101,7 @@ def _look_through(context: RunContext, parts: Sequence[Window], look: Callable[[
         context.progress("attend", started, done, total, done)
         try:
             context.checkpoint()
-            looked.append(look(window))
+            looked.append(look_at(window))
         except BudgetSpent as error:
             if not looked:
                 raise
@@ -141,15 +140,9 @@ def _look(
 ) -> Looked:
     _, places = window.pieces()
     keep = None if held and plan.before else _keep(context, scorer, window)
-    found = scorer.look(replay_request(context, plan, window, held, question), "document", heads, plan.cue, keep)
-    tokens = [found.texts[place] for place in places]
-    null = None
-    if plan.calibrated:
-        empty = scorer.look(replay_request(context, plan, window, held, NULL), "document", heads, plan.cue, keep)
-        null = [empty.texts[place] for place in places]
-    masses = part_masses(_row(tokens), bounds(tokens), None if null is None else _row(null))[0]
-    if null is not None:
-        tokens = [one - other for one, other in zip(tokens, null, strict=True)]
+    asked = replay_request(context, plan, window, held, question)
+    empty = replay_request(context, plan, window, held, NULL) if plan.calibrated else None
+    tokens, masses = look(scorer, asked, empty, "document", places, heads, plan.cue, keep)
     return Looked(window, tuple(tokens), masses)
 
 
@@ -176,10 +169,6 @@ def _tell_size(context: RunContext, scorer: Caller, parts: Sequence[Window]) -> 
         context.warn(
             f"About {size:,.0f} MB are kept in the workspace for later questions (keep={context.settings.keep})."
         )
-
-
-def _row(texts: Sequence[Float32Array]) -> Float32Array:
-    return np.concatenate(texts)[None]
 
 
 def _choose(

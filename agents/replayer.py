@@ -9,13 +9,11 @@ from typing import Any
 
 from rereader.agents.answerer import answer, answer_cost, conclude, parse
 from rereader.agents.context import Outcome, ReadingState, RunContext
-from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
+from rereader.agents.costs import ANSWER_WRITTEN, PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
 from rereader.agents.ledger import in_document_order, quotes
 from rereader.agents.replay_plan import plan_of, replay_request, reserve, rounds_due
 from rereader.agents.scanner import Window, sentences
 from rereader.models.base import Sampling
-
-_ANSWER_WRITTEN = 12
 
 
 def goes_on(settings: Any, state: ReadingState) -> bool:
@@ -31,7 +29,7 @@ def replay_cost(settings: Any, facts: Facts) -> StageCost:
     if "reader" not in facts.bound or not settings.answer or facts.tokens > window - reserve(settings, plan, window):
         return cost
     read = facts.tokens + evidence_tokens(settings) + facts.question_tokens + PROMPT_TOKENS
-    written = min(_ANSWER_WRITTEN, settings.max_new_tokens)
+    written = min(ANSWER_WRITTEN, settings.max_new_tokens)
     works = [work for work in cost.works if work.kind != "generate"]
     return StageCost("answer", (*works, Work("generate", "reader", read, written, 1, settings.max_new_tokens)))
 

@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from rereader.agents.attender import NULL
+from rereader.agents.attender import NULL, look
 from rereader.agents.calls import Caller, Request
 from rereader.agents.context import RunContext
 from rereader.agents.costs import PROMPT_TOKENS, TOKENS_PER_WORD, Facts, Work
-from rereader.agents.scanner import bounds, heads_of, white_box_scorer
+from rereader.agents.scanner import heads_of, white_box_scorer
 from rereader.agents.searcher import Scored
 from rereader.agents.settings import RankingSettings
 from rereader.models.base import Float32Array, Head
 from rereader.prompts.loader import Piece, load
-from rereader.tools.attended import Cue, part_masses
+from rereader.tools.attended import Cue
 from rereader.tools.ranking import Ranking, add_z_scores
 
 _BREAK = Piece("\n\n", trusted=True)
@@ -93,10 +93,8 @@ def _cut(texts: Sequence[Piece], parts: int) -> list[Sequence[Piece]]:
 
 
 def _masses(scorer: Caller, heads: Sequence[Head], question: str, texts: Sequence[Piece]) -> Float32Array:
-    tokens = scorer.look(_request(question, texts), "text", heads, Cue()).texts[::2]
-    null = scorer.look(_request(NULL, texts), "text", heads, Cue()).texts[::2]
-    masses: Float32Array = part_masses(np.concatenate(tokens)[None], bounds(tokens), np.concatenate(null)[None])[0]
-    return masses
+    asked, empty = _request(question, texts), _request(NULL, texts)
+    return look(scorer, asked, empty, "text", range(0, 2 * len(texts), 2), heads, Cue())[1]
 
 
 def _request(question: str, texts: Sequence[Piece]) -> Request:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from rereader.agents.calls import Caller
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import RunContext
-from rereader.models.base import Float32Array, Head, LanguageModel
+from rereader.models.base import Head, LanguageModel
 from rereader.models.headlist import no_heads
 from rereader.prompts.loader import Piece
 from rereader.schema import InputError, Span
@@ -130,13 +130,3 @@ def heads_of(model: LanguageModel, named: str) -> list[Head]:
     except ValueError as error:
         raise InputError(f"{named!r} names no heads.", "Write them as LAYER-HEAD: heads='18-6 23-2'.") from error
     return [Head(layer, head) for layer, head in pairs]
-
-
-def bounds(texts: Sequence[Float32Array]) -> list[tuple[int, int]]:
-    """Range ``[start, end)`` of each text's tokens when they are put together."""
-    found: list[tuple[int, int]] = []
-    at = 0
-    for text in texts:
-        found.append((at, at + len(text)))
-        at += len(text)
-    return found

@@ -8,7 +8,7 @@ from typing import Any
 from rereader.agents.calls import Caller, Request
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
-from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
+from rereader.agents.costs import ANSWER_WRITTEN, PROMPT_TOKENS, Facts, StageCost, Work, costs
 from rereader.memory.working import Slot
 from rereader.models.base import Sampling
 from rereader.prompts.loader import Piece, load
@@ -27,9 +27,6 @@ class Shown:
     truncated: bool
 
 
-_ANSWER_WRITTEN = 12
-
-
 def read_all_cost(settings: Any, facts: Facts) -> StageCost:
     """One prompt of what fits the reader's window."""
     if not settings.answer or "reader" not in facts.bound:
@@ -38,7 +35,7 @@ def read_all_cost(settings: Any, facts: Facts) -> StageCost:
     room = window - settings.max_new_tokens - _MARGIN - facts.question_tokens
     shown = 0 if settings.context == "none" else max(0, min(facts.tokens, room))
     read = shown + facts.question_tokens + PROMPT_TOKENS
-    written = min(_ANSWER_WRITTEN, settings.max_new_tokens)
+    written = min(ANSWER_WRITTEN, settings.max_new_tokens)
     return StageCost("read", (Work("generate", "reader", read, written, 1, settings.max_new_tokens),))
 
 
