@@ -238,6 +238,8 @@ def node(name: str, work: Work) -> Node:
         started, clock = time.time(), time.monotonic()
         try:
             outcome = work(state, context)
+        except Interrupted as error:  # a model knows of no run
+            raise Interrupted(error.message, context.resume_hint) from error
         except BudgetSpent as error:
             context.warn(str(error))
             outcome = Outcome({"status": "budget_spent"}, {"stopped": error.message})

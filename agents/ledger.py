@@ -73,11 +73,11 @@ def select(context: RunContext, ranked: Sequence[Scored], words: int) -> list[tu
     return chosen
 
 
-def quote(context: RunContext, scored: Scored, text: str, agent: str, ordinal: int) -> Record:
-    """A passage as a quote record: the source slice without the white space around it."""
-    start = scored.passage.span.start + len(text) - len(text.lstrip())
+def quote(context: RunContext, span: Span, text: str, agent: str, ordinal: int) -> Record:
+    """A slice of a document as a quote record, without the white space around it."""
+    start = span.start + len(text) - len(text.lstrip())
     body = text.strip()
-    span = Span(document_id=scored.passage.span.document_id, start=start, end=start + len(body))
+    span = Span(document_id=span.document_id, start=start, end=start + len(body))
     return Record.create(
         run_id=context.run_id,
         kind=RecordKind.QUOTE,
@@ -90,19 +90,26 @@ def quote(context: RunContext, scored: Scored, text: str, agent: str, ordinal: i
 
 
 def add_quotes(
-    state: ReadingState, context: RunContext, chosen: Sequence[tuple[Scored, str]], agent: str, wave: int = 1
+    state: ReadingState, context: RunContext, chosen: Sequence[tuple[Span, str, float]], agent: str, wave: int = 1
 ) -> tuple[int, dict[str, Any]]:
-    """Write passages as quotes; returns the new memory version and ``{record id: score}``.
+    """Write slices of documents, each with its text and score, as quotes, best first.
+
+    Returns the new memory version and ``{record id: score}``.
 
     Scores of different waves are sums over different queries; what is kept is each one's share of the best of its wave,
     divided by the wave's number, so that they can be put in one order.
     """
-    records = [quote(context, scored, text, agent, i) for i, (scored, text) in enumerate(chosen)]
-    best = max([1e-9, *(scored.score for scored, _ in chosen)])
-    shares = [max(0.0, scored.score) / best / wave for scored, _ in chosen]
+    records = [quote(context, span, text, agent, i) for i, (span, text, _) in enumerate(chosen)]
+    best = max([1e-9, *(score for _, _, score in chosen)])
+    shares = [max(0.0, score) / best / wave for _, _, score in chosen]
     scores = {record.id: round(share, 4) for record, share in zip(records, shares, strict=True)}
     version = context.memory.write(state.get("memory_version", 0), [("quote", record) for record in records])
     return version, scores
+
+
+def slices(chosen: Sequence[tuple[Scored, str]]) -> list[tuple[Span, str, float]]:
+    """Selected passages as :func:`add_quotes` takes them."""
+    return [(scored.passage.span, text, scored.score) for scored, text in chosen]
 
 
 def numbered(records: Sequence[Record]) -> list[Piece]:

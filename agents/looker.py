@@ -20,12 +20,12 @@ from rereader.agents.attender import NULL, look
 from rereader.agents.calls import Caller
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
-from rereader.agents.ledger import quotes, words_held
+from rereader.agents.ledger import add_quotes, quotes, words_held
 from rereader.agents.replay_plan import Plan, plan_of, replay_request, reserve, rounds_due
 from rereader.agents.scanner import Sentence, Window, heads_of, sentences, white_box_scorer, windows
 from rereader.memory.heat import Heat, Hot
 from rereader.models.base import Float32Array, Head, TextFile
-from rereader.schema import BudgetSpent, InputError, Record, RecordKind, Span
+from rereader.schema import BudgetSpent, InputError, Record, Span
 from rereader.tools.replay import leading, published_choice
 
 _HOTTEST = 40
@@ -77,12 +77,10 @@ def attend(state: ReadingState, context: RunContext) -> Outcome:
     looked = _look_through(context, parts, partial(_look, context, scorer, heads, plan, held, state["question"]))
     free = _free_tokens(context, scorer, plan, parts, held, state["question"])
     chosen = _choose(context, looked, held, number, free)
-    records = [_quote(context, sentence, place) for place, (sentence, _) in enumerate(chosen)]
-    best = max([1e-9, *(score for _, score in chosen)])
-    scores = {record.id: round(score / best / number, 4) for record, (_, score) in zip(records, chosen, strict=True)}
     _keep_heat(context, scorer, looked, {sentence.span for sentence, _ in chosen}, number)
-    version = context.memory.write(state.get("memory_version", 0), [("quote", record) for record in records])
-    update: dict[str, Any] = {"memory_version": version, "wave": number, "fresh": len(records), "windows": len(parts)}
+    found = [(sentence.span, sentence.text, score) for sentence, score in chosen]
+    version, scores = add_quotes(state, context, found, "looker", number)
+    update: dict[str, Any] = {"memory_version": version, "wave": number, "fresh": len(chosen), "windows": len(parts)}
     if len(looked) < len(parts):
         update["status"] = "budget_spent"
     return Outcome(update, {"scores": scores, "windows": len(parts), "heads": [f"{h.layer}-{h.head}" for h in heads]})
@@ -208,22 +206,6 @@ def _free_tokens(
     prompt = replay_request(context, plan, largest, held, question).prompt
     used = scorer.model.prompt_tokens([prompt])[0] + context.settings.max_new_tokens + _SLACK
     return int(scorer.model.context_window - used)
-
-
-def _quote(context: RunContext, sentence: Sentence, ordinal: int) -> Record:
-    """A sentence as a quote record: the source slice without the white space around it."""
-    text = sentence.text
-    start = sentence.span.start + len(text) - len(text.lstrip())
-    body = text.strip()
-    return Record.create(
-        run_id=context.run_id,
-        kind=RecordKind.QUOTE,
-        content=body,
-        agent="looker",
-        spans=[sentence.span.model_copy(update={"start": start, "end": start + len(body)})],
-        step=context.step,
-        ordinal=ordinal,
-    )
 
 
 def _keep_heat(

@@ -14,7 +14,7 @@ from rereader.agents.costs import PROMPT_TOKENS, DocumentFacts, Facts, StageCost
 from rereader.agents.gate import add_hops
 from rereader.agents.gister import planned_method
 from rereader.agents.indexer import RAW
-from rereader.agents.ledger import add_quotes, numbered, quote, quotes, seeds, select, words_held
+from rereader.agents.ledger import add_quotes, numbered, quote, quotes, seeds, select, slices, words_held
 from rereader.agents.reranker import rerank, rerank_works
 from rereader.agents.retriever import targets_of
 from rereader.agents.searcher import PassageKey, Query, Scored, Target, lexical_passages, queries_of
@@ -63,7 +63,7 @@ def reason(state: ReadingState, context: RunContext) -> Outcome:
         picked = pick(context, state["question"], chosen)
         detail["picked"] = picked
         chosen = [chosen[i] for i in picked] + [c for i, c in enumerate(chosen) if i not in picked]
-    version, scores = add_quotes(state, context, chosen, "reasoner", wave)
+    version, scores = add_quotes(state, context, slices(chosen), "reasoner", wave)
     update = {"memory_version": version, "wave": wave, "fresh": len(chosen)}
     return Outcome(update, {**detail, "scores": scores})
 
@@ -102,7 +102,7 @@ def score_passages(
 def pick(context: RunContext, question: str, chosen: Sequence[tuple[Scored, str]]) -> list[int]:
     """The reader's choice among numbered passages, as indices; all of them when it cannot be parsed."""
     reader = context.need("reader")
-    shown = [quote(context, scored, text, "reasoner", i) for i, (scored, text) in enumerate(chosen)]
+    shown = [quote(context, span, text, "reasoner", i) for i, (span, text, _) in enumerate(slices(chosen))]
     request = Request(load("reason"), {"question": question, "passages": numbered(shown)})
     reply = reader.generate([request], Sampling(max_new_tokens=_REPLY_TOKENS, stop=("\n",)))[0]
     picked = parse_numbers(reply.text, len(chosen))

@@ -8,7 +8,7 @@ from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import Facts, StageCost, Work, costs
 from rereader.agents.indexer import ensure_index
-from rereader.agents.ledger import add_quotes, select
+from rereader.agents.ledger import add_quotes, select, slices
 from rereader.agents.reranker import rerank, rerank_works
 from rereader.agents.searcher import Target, asked, rank_passages
 
@@ -36,7 +36,7 @@ def retrieve(state: ReadingState, context: RunContext) -> Outcome:
     )
     ranked = rerank(context, state["question"], ranked)
     chosen = select(context, ranked, settings.evidence_words)
-    version, scores = add_quotes(state, context, chosen, "retriever")
+    version, scores = add_quotes(state, context, slices(chosen), "retriever")
     considered = [
         [s.target.position, s.passage.span.start, s.passage.span.end, round(s.score, 4)] for s in ranked[:_REMEMBERED]
     ]

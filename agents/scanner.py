@@ -10,6 +10,7 @@ from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import RunContext
 from rereader.models.base import Head, LanguageModel
 from rereader.models.headlist import no_heads
+from rereader.models.white_box import white_box
 from rereader.prompts.loader import Piece
 from rereader.schema import InputError, Span
 from rereader.tools.sentences import sentence_spans
@@ -105,14 +106,10 @@ def white_box_scorer(context: RunContext) -> Caller:
     """The scorer, whose attention is going to be read.
 
     Raises:
-        InputError: If its attention cannot be read.
-        ModelError: If there is none.
+        InputError: If there is none, or its attention cannot be read.
     """
-    scorer = context.need("scorer")
-    if not scorer.model.capabilities.white_box:
-        msg = f"The attention of the scorer {scorer.model.name} cannot be read."
-        raise InputError(msg, "Choose a local model that transformers runs, with --role scorer=NAME.")
-    return scorer
+    white_box(context.models)
+    return context.need("scorer")
 
 
 def heads_of(model: LanguageModel, named: str) -> list[Head]:

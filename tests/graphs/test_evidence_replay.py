@@ -224,8 +224,9 @@ def test_a_killed_look_goes_on_where_it_was(reading, scorer, text, monkeypatch):
         return plain(self, *given)
 
     monkeypatch.setattr(ScriptedModel, "attention", stopping)
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted) as stopped:
         reading.ask(QUESTION, [document.id], graph=GRAPH, settings={"window_tokens": 700}, cancel=cancel)
+    assert "runs resume" in stopped.value.hint
     done = len(looks(scorer))
     monkeypatch.setattr(ScriptedModel, "attention", plain)
     [run] = reading.library.runs.all()

@@ -24,8 +24,9 @@ from rereader.models.headlist import detected_file, heads_in_use
 from rereader.models.hub import download, is_hub_id
 from rereader.models.manifest import verify
 from rereader.models.pull import pull
-from rereader.models.roles import bind_scorer, white_box
+from rereader.models.roles import bind_scorer
 from rereader.models.runtimes import choose_runtime
+from rereader.models.white_box import white_box
 from rereader.schema import Event, InputError, Interrupted, Progress
 from rereader.schema.endpoint import EndpointSettings
 

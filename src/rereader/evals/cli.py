@@ -25,7 +25,8 @@ from rereader.evals.suite import load_suite, suite_names
 from rereader.models.base import Head
 from rereader.models.headlist import heads_in_use, read_heads
 from rereader.models.providers import endpoint_name
-from rereader.models.roles import bind_scorer, white_box
+from rereader.models.roles import bind_scorer
+from rereader.models.white_box import white_box
 from rereader.schema import InputError, Progress
 from rereader.schema.events import Listener
 

@@ -217,19 +217,6 @@ def bind_scorer(name: str, models_dir: Path, *, device: str = "auto", threads: i
     return bind(RoleNames(EXTRACTIVE, NONE, name, embedder), models_dir, device=device, threads=threads)
 
 
-def white_box(models: Models) -> LanguageModel:
-    """The scorer, whose attention is going to be read.
-
-    Raises:
-        InputError: If there is none, or its attention cannot be read.
-    """
-    scorer = models.scorer
-    if scorer is None or not scorer.capabilities.white_box:
-        msg = f"The attention of the scorer {models.describe()['scorer']} cannot be read."
-        raise InputError(msg, "Choose a local model that transformers runs, with --role scorer=NAME.")
-    return scorer
-
-
 def _local(
     role: str, name: str, models_dir: Path, device: str, threads: int | None, runtime: Runtime
 ) -> tuple[str, str, Callable[[], LanguageModel | Embedder]]:
