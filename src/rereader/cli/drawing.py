@@ -14,6 +14,9 @@ _STEP = 1.3
 _BEND = 0.5
 _SIDE = 0.38
 _HALF_BOX = 0.32
+_LOOP = 0.18
+_LOOP_BEND = 1.6
+"""How far an edge from a node to itself swings out on the left."""
 
 
 def draw_png(graph: Graph, path: Path) -> None:
@@ -39,7 +42,8 @@ def draw_png(graph: Graph, path: Path) -> None:
     for edge in graph.edges:
         distance = names.index(edge.target) - names.index(edge.source)
         side = 0.0 if distance == 1 else _SIDE if distance > 1 else -_SIDE
-        gap = _HALF_BOX if distance == 1 else 0.0
+        bend = 0.0 if distance == 1 else _LOOP_BEND if distance == 0 else -_BEND
+        gap = _HALF_BOX if distance == 1 else -_LOOP if distance == 0 else 0.0
         axes.annotate(
             "",
             xy=(side, height[edge.target] + gap),
@@ -48,7 +52,7 @@ def draw_png(graph: Graph, path: Path) -> None:
                 "arrowstyle": "-|>",
                 "color": "#3a5a8c",
                 "linestyle": "--" if edge.conditional and distance != 1 else "-",
-                "connectionstyle": f"arc3,rad={0 if distance == 1 else -_BEND}",
+                "connectionstyle": f"arc3,rad={bend}",
             },
         )
     figure.savefig(path, dpi=150, bbox_inches="tight")

@@ -13,8 +13,8 @@ from rereader.schema import InputError
 
 _SHOWN = 12
 _WIDTH = 20
-_SHADES = ("", "on #3a2a1a", "on #6b3d12", "on #a3540b", "on #d96c00")
-"""Backgrounds of a word by its share of the sentence's hottest one."""
+_SHADES = ("", "white on #5a3a1a", "white on #8a4b10", "white on #b85c06", "black on #f28c1e")
+"""Colours of a token by its share of the sentence's hottest one; readable on light and dark terminals."""
 
 
 def heats_of(library: Library, run_id: str) -> list[Heat]:
