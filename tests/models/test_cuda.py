@@ -96,3 +96,17 @@ def test_vectors_are_those_of_the_cpu(pulled_model):
         SentenceEmbedder.load(pulled_model("minilm"), name="minilm", device=device) for device in ("cpu", "cuda")
     )
     assert (one.embed(texts) * other.embed(texts)).sum(axis=1).min() > 0.9999
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_a_chunk_part_by_part_sees_what_the_masked_one_sees(dtype):
+    from rereader.models.chunked import attend
+
+    generator = torch.Generator("cuda").manual_seed(1)
+    query = torch.randn(1, 4, 60, 64, generator=generator, device="cuda", dtype=dtype)
+    key, value = (torch.randn(1, 2, 300, 64, generator=generator, device="cuda", dtype=dtype) for _ in range(2))
+    mask = torch.ones(60, 300, dtype=torch.bool, device="cuda").tril(240)[None, None]
+    module = torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = 2, True
+    found, masked = (attend(module, query, key, value, given)[0] for given in (None, mask))
+    assert torch.allclose(found.float(), masked.float(), atol=1e-5 if dtype == torch.float32 else 2e-2)

@@ -14,6 +14,7 @@ from transformers.cache_utils import Cache
 from rereader.models import kv
 from rereader.models.attention import Probe, Rows, check_heads, probing
 from rereader.models.base import Head
+from rereader.models.chunked import use_chunked
 from rereader.models.prefix import PrefixStore
 from rereader.models.rendering import Rendered
 from rereader.schema.errors import InputError, Interrupted, ModelError
@@ -104,6 +105,8 @@ class Engine:
         self.decode_model = self.prefill_model if decode_model is None else decode_model.eval()
         self.prefixes = PrefixStore[kv.KVPrefix]() if prefixes is None else prefixes
         self.device = torch.device(prefill_model.device)
+        for model in (self.prefill_model, self.decode_model):
+            use_chunked(model)
         self._block = block_tokens
         self._context: Context | None = None
 
