@@ -117,7 +117,7 @@ def carriers(text: str, evidence: Sequence[Record], question: str = "") -> tuple
     asked = [supports(question, record.content) for record in evidence]
     cited: list[int] = []
     carried = 0.0
-    while text and len(cited) < _MOST_CITED:
+    while text and evidence and len(cited) < _MOST_CITED:
         held = " ".join(evidence[i].content for i in cited)
         gains = [supports(text, f"{held} {record.content}") for record in evidence]
         best = max(range(len(gains)), key=lambda i: (gains[i], asked[i]))

@@ -20,7 +20,18 @@ from rereader.memory.runs import Step
 from rereader.memory.working import WorkingMemory
 from rereader.models.base import Cancel, Embedder, LanguageModel
 from rereader.models.tokens import TokenCounter
-from rereader.schema import Budget, BudgetMeter, BudgetSpent, Document, Event, Interrupted, ModelError, Progress, Usage
+from rereader.schema import (
+    Budget,
+    BudgetMeter,
+    BudgetSpent,
+    Document,
+    Event,
+    Interrupted,
+    ModelError,
+    Progress,
+    Span,
+    Usage,
+)
 from rereader.schema.usage import difference
 
 
@@ -39,6 +50,8 @@ class ReadingState(TypedDict, total=False):
     """Quotes added by the last reading."""
     windows: int
     """Pieces that the text was looked at in; 1 if it was looked at whole."""
+    block: int
+    """Blocks of the text that were read, one after the other."""
 
 
 class RoleModels(Protocol):
@@ -97,6 +110,8 @@ class RunContext:
     """What the run was expected to cost; kept with its first step."""
     languages_seen: set[str] = field(default_factory=set)
     """Documents whose language was looked at; every wave asks, and finding it out takes a while."""
+    cuts: dict[tuple[str, int], list[Span]] = field(default_factory=dict)
+    """Blocks by model and size; every step asks, and a resumed run cuts the same ones again."""
 
     def __post_init__(self) -> None:
         self.meter = BudgetMeter(

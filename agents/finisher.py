@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from rereader.agents.claims import claims_of
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.ledger import in_document_order, quote_scores, quotes
+from rereader.agents.notes import notes
 from rereader.memory.runs import Step
 from rereader.schema import Answer, Evidence, Match, Record, Span
 from rereader.schema.answer import Status
@@ -32,8 +33,8 @@ def assemble(state: ReadingState, context: RunContext, steps: list[Step]) -> Ans
     evidence = in_document_order(context, found)
     text = str(drafted.get("draft", ""))
     cited = [record for record in evidence if record.id in set(drafted.get("cited", []))]
-    if status == "budget_spent" and not text and evidence:
-        text, cited = found[0].content, found[:1]
+    if status == "budget_spent" and not text:
+        text, cited = _best_so_far(state, context, found)
     declined = status == "declined"
     claims = [] if declined or not text else claims_of(text, cited, evidence)
     return Answer(
@@ -50,6 +51,14 @@ def assemble(state: ReadingState, context: RunContext, steps: list[Step]) -> Ans
         run_id=context.run_id,
         usage=context.usage,
     )
+
+
+def _best_so_far(state: ReadingState, context: RunContext, found: Sequence[Record]) -> tuple[str, Sequence[Record]]:
+    """What a run whose budget is spent can say: its best quote, else the newest of its notes."""
+    if found:
+        return found[0].content, found[:1]
+    held = notes(state, context)
+    return (held[-1].content if held else ""), []
 
 
 def _status(state: ReadingState) -> Status:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rereader.evals.environment import describe_environment
 from rereader.evals.heads import CHOSEN, Told, attended
-from rereader.evals.lexical import Words
+from rereader.tools.lexical import Words
 from rereader.evals.marked import MarkedItem
 from rereader.evals.rows import ResultsFile, hash_settings
 from rereader.models.base import Cancel, Embedder, Float32Array, Head, LanguageModel

@@ -1,0 +1,51 @@
+"""Blocks: a run's documents cut into consecutive stretches of so many of a model's own tokens, wherever that falls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rereader.agents.chunker import ensure_chunks
+from rereader.agents.context import RunContext
+from rereader.models.base import LanguageModel
+from rereader.schema import Chunk, Document, ModelError, Span
+
+
+def blocks(context: RunContext, model: LanguageModel, tokens: int) -> list[Span]:
+    """Blocks of ``tokens`` tokens, in order; the last one of a document may be shorter. They partition each document.
+
+    Tokens are those of chunks that are tokenised one by one. Where a model's tokens are not known here (a server's),
+    a block is as many whole chunks as fit.
+    """
+    key = (model.fingerprint, tokens)
+    if key not in context.cuts:
+        context.cuts[key] = [span for document in context.documents for span in _cut(context, model, document, tokens)]
+    return context.cuts[key]
+
+
+def _cut(context: RunContext, model: LanguageModel, document: Document, tokens: int) -> Iterator[Span]:
+    start = held = 0
+    for chunk in context.library.chunks.range(ensure_chunks(context, document)):
+        context.checkpoint()
+        begins = _token_starts(context, model, chunk)
+        if begins is None:
+            if held and held + chunk.token_count > tokens:
+                yield Span(document_id=document.id, start=start, end=chunk.span.start)
+                start, held = chunk.span.start, 0
+            held += chunk.token_count
+            continue
+        for begin in begins[max(0, tokens - held) :: tokens]:
+            if begin > start:  # tokens may share a character
+                yield Span(document_id=document.id, start=start, end=begin)
+                start = begin
+        held = (held + len(begins) - 1) % tokens + 1 if begins else held
+    if start < document.length:
+        yield Span(document_id=document.id, start=start, end=document.length)
+
+
+def _token_starts(context: RunContext, model: LanguageModel, chunk: Chunk) -> list[int] | None:
+    """Where each of a chunk's tokens begins in the document; ``None`` if the model does not tell."""
+    try:
+        [spans] = model.token_spans([context.library.documents.text_of(chunk.span)])
+    except ModelError:
+        return None
+    return [chunk.span.start + start for start, _ in spans]

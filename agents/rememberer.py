@@ -1,0 +1,188 @@
+"""The rememberer: reads a text block by block and keeps what it writes of it, overwriting what it wrote before.
+
+MemAgent (arXiv 2507.02259) and what was published to improve on it: see the graph ``memory-agent``.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rereader.agents.blocks import blocks
+from rereader.agents.calls import Caller, Request
+from rereader.agents.context import Outcome, ReadingState, RunContext
+from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
+from rereader.agents.notes import NOTHING_YET, WRITTEN, note, notes, shown
+from rereader.memory.working import Slot
+from rereader.models.base import Sampling
+from rereader.prompts.loader import Piece, SlotValue, load
+from rereader.schema import InputError, Record, RecordKind, Span
+from rereader.tools.lexical import Words
+from rereader.tools.words import content_words
+
+_AGENT = "rememberer"
+_TEMPLATE_TOKENS = 320
+_LEAST_BLOCK = 64
+_FIELD = re.compile(r"^\s*(UPDATE|EXIT|RECALL|MEMORY)\s*:[ \t]*", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a reply says: the memory (``None`` leaves it as it is), whether to stop reading, what to recall."""
+
+    memory: str | None
+    exits: bool = False
+    recall: str = ""
+
+
+def block_tokens(settings: Any, window: int, asked: int) -> int:
+    """Tokens of a block: as many as wanted, or fewer if they do not fit beside the memory."""
+    memory = (settings.memories + 1) * settings.memory_tokens + (settings.memory_tokens if settings.recall else 0)
+    return min(int(settings.block_tokens), int(window - memory - asked - _TEMPLATE_TOKENS))
+
+
+def remember_cost(settings: Any, facts: Facts) -> StageCost:
+    """One call for each block, one after the other; none of them is spared unless reading may end early."""
+    size = max(_LEAST_BLOCK, block_tokens(settings, facts.reader_window, facts.question_tokens))
+    calls = sum(-(-document.tokens // size) for document in facts.documents)
+    held = settings.memories * WRITTEN + facts.question_tokens + PROMPT_TOKENS
+    read = facts.tokens + calls * held
+    work = Work("generate", "reader", read, calls * WRITTEN, calls, calls * settings.memory_tokens)
+    return StageCost("read", (work,), turns=calls)
+
+
+@costs(remember_cost)
+def remember(state: ReadingState, context: RunContext) -> Outcome:
+    """Node: read the next block and write the memory anew."""
+    settings, reader = context.settings, context.need("reader")
+    parts = blocks(context, reader.model, _fitting(context, reader, state["question"]))
+    number = state.get("block", 0)
+    if not parts:
+        return Outcome({"block": 0, "windows": 0})
+    started = time.monotonic() - context.usage.seconds.get("read", 0.0)
+    context.progress("read", started, number, len(parts))
+    held = notes(state, context)
+    request = _request(state, context, held, parts[number])
+    sampling = Sampling(settings.memory_tokens, temperature=settings.temperature, seed=settings.seed + number)
+    text = reader.generate([request], sampling)[0].text.strip()
+    reply = parse(text) if _asks_more(settings) else Reply(text)
+    if reply is None:
+        context.usage.parse_failures += 1
+        reply = Reply(text or None)
+    version, place = _keep(state, context, held, reply, parts[number])
+    ends = settings.early_exit and reply.exits
+    update = {"memory_version": version, "block": len(parts) if ends else number + 1, "windows": len(parts)}
+    span = [parts[number].document_id[:12], parts[number].start, parts[number].end]
+    return Outcome(update, {"block": number, "span": span, "rewritten": place, "exit": ends, "recall": reply.recall})
+
+
+def _fitting(context: RunContext, reader: Caller, question: str) -> int:
+    """Tokens of a block.
+
+    Raises:
+        InputError: If no block fits the reader's window.
+    """
+    settings, window = context.settings, reader.model.context_window
+    size = block_tokens(settings, window, reader.model.count_tokens([question])[0])
+    if size < min(_LEAST_BLOCK, settings.block_tokens):
+        msg = f"No block of text fits the {window:,} tokens of {reader.model.name} beside the memory and the question."
+        raise InputError(msg, "Lower memory_tokens or memories, or choose a reader with a larger window.")
+    if size < settings.block_tokens:
+        context.warn(f"Blocks have {size:,} tokens instead of {settings.block_tokens:,}, to fit {reader.model.name}.")
+    return size
+
+
+def _asks_more(settings: Any) -> bool:
+    return bool(settings.skip_writes or settings.early_exit or settings.recall or settings.memories > 1)
+
+
+def _request(state: ReadingState, context: RunContext, held: Sequence[Record], span: Span) -> Request:
+    section = Piece(context.library.documents.text_of(span), span=span)
+    slots: dict[str, SlotValue] = {"question": state["question"], "section": [section]}
+    slots["memory"] = shown(held, NOTHING_YET)
+    if not _asks_more(context.settings):
+        return Request(load("remember"), slots)
+    slots["recalled"] = _recalled(state, context, held)
+    slots["task"] = [Piece(_task(context.settings, _place(context.settings, held)), trusted=True)]
+    return Request(load("remember_more"), slots)
+
+
+def _task(settings: Any, place: int) -> str:
+    """What the reply must look like, line by line."""
+    lines = []
+    if settings.skip_writes:
+        lines.append("UPDATE: yes if the section helps to solve the problem, otherwise no")
+    if settings.early_exit:
+        lines.append("EXIT: yes if the memory is enough to solve the problem, otherwise no")
+    if settings.recall:
+        lines.append("RECALL: a few words to look up in your earlier memories, or none")
+    part = f"part [{place + 1}] of the memory, written anew" if settings.memories > 1 else "the memory, written anew"
+    lines.append(f"MEMORY: {part}")
+    return "Reply in these lines and nothing else:\n" + "\n".join(lines)
+
+
+def parse(text: str) -> Reply | None:
+    """A reply in lines ``UPDATE:``, ``EXIT:``, ``RECALL:`` and ``MEMORY:``; ``None`` if it has no such line.
+
+    The memory is all that follows its mark up to the next mark, and needs none if the reply is nothing else.
+    """
+    marks = list(_FIELD.finditer(text))
+    if not marks:
+        return None
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    found = {mark[1].upper(): text[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)}
+    memory = found.get("MEMORY", "")
+    keeps = found.get("UPDATE", "yes").lower().startswith("no")
+    recall = found.get("RECALL", "")
+    return Reply(
+        None if keeps or not memory else memory,
+        found.get("EXIT", "no").lower().startswith("yes"),
+        "" if recall.lower().startswith("none") else recall,
+    )
+
+
+def _place(settings: Any, held: Sequence[Record]) -> int:
+    """Which part of the memory is rewritten: one that is empty, else the one rewritten longest ago."""
+    taken = {record.ordinal for record in held}
+    free = [place for place in range(settings.memories) if place not in taken]
+    return free[0] if free else held[0].ordinal
+
+
+def _recalled(state: ReadingState, context: RunContext, held: Sequence[Record]) -> list[Piece]:
+    """The earlier memory that the last reply asked for: the best of all that were overwritten."""
+    asked = context.memory.read(state.get("memory_version", 0), "question")
+    if not asked:
+        return []
+    current = {record.id for record in held}
+    past = [r for r in context.library.records.of_run(context.run_id) if r.agent == _AGENT and r.id not in current]
+    past = [record for record in past if record.kind is RecordKind.NOTE and record.step < context.step and record.spans]
+    if not past:
+        return []
+    scores = Words([record.content for record in past]).bm25(content_words(asked[0].record.content))
+    best = int(scores.argmax())
+    if scores[best] <= 0:
+        return []
+    before, after = Piece("<recalled>\n", trusted=True), Piece("\n</recalled>\n\n", trusted=True)
+    return [before, Piece(past[best].content, record=past[best].id), after]
+
+
+def _keep(
+    state: ReadingState, context: RunContext, held: Sequence[Record], reply: Reply, span: Span
+) -> tuple[int, int | None]:
+    """Write what the reply says; the new memory version, and which part of the memory was rewritten."""
+    added: list[tuple[Slot, Record]] = []
+    dropped = [entry.record for entry in context.memory.read(state.get("memory_version", 0), "question")]
+    place = None
+    if reply.memory is not None:
+        place = _place(context.settings, held)
+        old = [record for record in held if record.ordinal == place]
+        model = context.need("reader").model.name
+        written = note(context, reply.memory, _AGENT, spans=[span], parents=old, ordinal=place, model=model)
+        added.append(("note", written))
+        dropped += old
+    if reply.recall and context.settings.recall:
+        added.append(("question", note(context, reply.recall, f"{_AGENT}: recall")))
+    return context.memory.write(state.get("memory_version", 0), added, dropped), place
