@@ -4,7 +4,13 @@ After LycheeMemory (arXiv 2602.08382): question-independent memories, a gate on 
 reasoner that rewrites the working memory for accepted chunks only. Analogue, since it departs from the paper: memories
 are text in a FAISS index, not keys and values; all chunks are gated at once instead of one after the other, and again
 in the next wave when the working memory has changed; accepted chunks are re-read raw; the working memory is a ledger of
-quotes. The published order comes as settings of their own.
+quotes.
+
+``order=scan`` is the published order, and faithful to it but for the form of the memories: one pass over the chunks in
+the text's order; the gate sees a chunk's memory, the question and the working memory; for a chunk that it lets in, the
+reader writes the working memory anew, as prose of at most 1024 tokens; the answer is written from question and working
+memory. Published chunks have 4096 tokens (``chunk_tokens=4096``). ``ahead`` gates several chunks in a batch and comes
+to the same decisions. Quotes are found after the fact.
 """
 
 from __future__ import annotations
@@ -18,7 +24,9 @@ from rereader.agents.context import ReadingState
 from rereader.agents.gate import gate
 from rereader.agents.gister import gist
 from rereader.agents.indexer import index
+from rereader.agents.note_answerer import answer_memory
 from rereader.agents.reasoner import reason
+from rereader.agents.recaller import recall_in_order
 from rereader.agents.settings import Count, GistMethod, Positive, RankingSettings, Share
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
@@ -46,6 +54,11 @@ class CompressedMemorySettings(RankingSettings):
         seeds: Quotes of the last wave that the next one searches with.
         hop_weight: Weight of those beside the question.
         reasoner: ``score`` quotes by fused score; ``model`` lets the reader move the ones that help to the front.
+        order: ``waves`` gates all chunks at once, wave by wave; ``scan`` is the published order.
+        reads: What gate and reader see of a chunk in a scan: its ``gist``, or its text (``raw``).
+        ahead: Chunks gated in a batch in a scan; 1 is one by one.
+        threshold: A chunk is let in by a scan if the gate is surer than this; 0.5 is how sure it is of an empty one.
+        working_tokens: Most tokens of a scan's working memory.
     """
 
     gist: GistMethod = "auto"
@@ -62,13 +75,25 @@ class CompressedMemorySettings(RankingSettings):
     seeds: Count = 3
     hop_weight: float = 2.0
     reasoner: Literal["score", "model"] = "score"
+    order: Literal["waves", "scan"] = "waves"
+    reads: Literal["gist", "raw"] = "gist"
+    ahead: Positive = 16
+    threshold: Share = 0.5
+    working_tokens: Positive = 1024
+
+    @property
+    def honesty(self) -> str:
+        """The label of this form of the graph."""
+        return "faithful" if self.order == "scan" else "analogue"
 
 
 @reading_graph(
     "compressed-memory", system="LycheeMemory 2602.08382", honesty="analogue", settings=CompressedMemorySettings
 )
 def build(settings: CompressedMemorySettings) -> Graph:
-    """Build chunk -> gist -> index -> (gate -> reason) in waves -> answer."""
+    """Build chunk -> gist -> index -> (gate -> reason) in waves -> answer, or the published order."""
+    if settings.order == "scan":
+        return _scan()
 
     def next_wave(state: ReadingState) -> str:
         return "gate" if state["fresh"] and state["wave"] < settings.waves else "answer"
@@ -81,5 +106,19 @@ def build(settings: CompressedMemorySettings) -> Graph:
     connect(graph, "index", "gate")
     connect(graph, "gate", "reason")
     connect(graph, "reason", "gate", "answer", choose=next_wave)
+    connect(graph, "answer", "finish")
+    return graph
+
+
+def _scan() -> Graph:
+    """Build chunk -> gist -> recall in the text's order -> answer."""
+
+    def next_chunks(state: ReadingState) -> str:
+        return "recall" if state["block"] < state["windows"] else "answer"
+
+    graph = new_graph([("chunk", chunk), ("gist", gist), ("recall", recall_in_order), ("answer", answer_memory)])
+    connect(graph, "chunk", "gist")
+    connect(graph, "gist", "recall")
+    connect(graph, "recall", "recall", "answer", choose=next_chunks)
     connect(graph, "answer", "finish")
     return graph

@@ -1,0 +1,118 @@
+"""The recaller: goes through the chunks in order, lets one in or passes it by, and rewrites what it knows for each.
+
+The published order of LycheeMemory (arXiv 2602.08382): the gate sees a chunk's memory, the question and the working
+memory; the working memory is rewritten for chunks that it lets in, and for no others; no chunk is looked at again.
+
+Chunks after one that was let in are gated with another working memory than those before it. Several may still be gated
+in one batch: what was judged beyond the first one let in is thrown away and judged anew, so the decisions are the same
+as one by one, in fewer dependent calls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rereader.agents.calls import Caller, Request
+from rereader.agents.chunker import ensure_chunks
+from rereader.agents.context import Outcome, ReadingState, RunContext
+from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
+from rereader.agents.gister import ensure_gists
+from rereader.agents.notes import NOTHING_YET, WRITTEN, note, notes, shown
+from rereader.memory.chunks import Chunking
+from rereader.models.base import Sampling
+from rereader.prompts.loader import Piece, SlotValue, load
+from rereader.schema import Record
+
+_LET_IN = 0.1
+"""Share of the chunks that is expected to be let in."""
+_END_OF_SHARED = Piece("\n", trusted=True, cacheable=True)
+Place = tuple[Chunking, int]
+
+
+def recall_cost(settings: Any, facts: Facts) -> StageCost:
+    """The gate judges every chunk once, and some again after each that is let in, which the reader reads."""
+    chunks = sum(document.chunks for document in facts.documents)
+    let_in = chunks * _LET_IN
+    judged = round(chunks + let_in * (settings.ahead - 1) / 2)
+    shown_tokens = settings.chunk_tokens * (settings.gist_share if settings.reads == "gist" else 1)
+    asked = facts.question_tokens + WRITTEN + PROMPT_TOKENS
+    gating = Work(
+        "score", "scorer" if "scorer" in facts.bound else "reader", judged * (shown_tokens + asked), calls=judged
+    )
+    writes = max(1, round(let_in))
+    read = writes * (shown_tokens + asked)
+    writing = Work("generate", "reader", read, writes * WRITTEN, writes, writes * settings.working_tokens)
+    return StageCost("recall", (gating, writing), turns=-(-chunks // settings.ahead) + writes)
+
+
+@costs(recall_cost)
+def recall_in_order(state: ReadingState, context: RunContext) -> Outcome:
+    """Node: gate the next chunks; rewrite the working memory for the first that is let in."""
+    settings = context.settings
+    places = _places(context)
+    first = state.get("block", 0)
+    batch = places[first : first + settings.ahead]
+    started = time.monotonic() - context.usage.seconds.get("recall", 0.0)
+    context.progress("recall", started, first, len(places))
+    known = notes(state, context)
+    pieces = [_memory(context, place) for place in batch]
+    sure = _gate(context, state["question"], known, pieces)
+    let_in = next((i for i, probability in enumerate(sure) if probability > settings.threshold), None)
+    judged = len(batch) if let_in is None else let_in + 1
+    version = state.get("memory_version", 0)
+    if let_in is not None:
+        version = _rewrite(state, context, known, batch[let_in], pieces[let_in])
+    positions = {document.id: position for position, document in enumerate(context.documents)}
+    decisions = [
+        [positions[chunking.document_id], ordinal, None, round(float(sure[i]), 4), i == let_in]
+        for i, (chunking, ordinal) in enumerate(batch[:judged])
+    ]
+    update = {"memory_version": version, "block": first + judged, "windows": len(places)}
+    return Outcome(update, {"decisions": decisions})
+
+
+def _places(context: RunContext) -> list[Place]:
+    """Every chunk of the run's documents, in order."""
+    chunkings = [ensure_chunks(context, document) for document in context.documents]
+    return [(chunking, ordinal) for chunking in chunkings for ordinal in range(chunking.chunks)]
+
+
+def _memory(context: RunContext, place: Place) -> Piece:
+    """What is known of a chunk without its question: its gist, or all of its text."""
+    chunking, ordinal = place
+    if context.settings.reads == "raw":
+        span = context.library.chunks.chunk(chunking, ordinal).span
+        return Piece(context.library.documents.text_of(span), span=span)
+    record = context.library.records.gists(chunking, ensure_gists(context, chunking), [ordinal])[ordinal]
+    return Piece(record.content, record=record.id)
+
+
+def _gate(context: RunContext, question: str, known: Sequence[Record], pieces: Sequence[Piece]) -> np.ndarray[Any, Any]:
+    """How sure the gate is that each chunk helps: float [chunks], 0 to 1; a half is what it says of no chunk at all."""
+    gate = _gatekeeper(context)
+    template = load("gate")
+    before = [Piece("Known already: ", trusted=True), *shown(known, "")] if known else []
+    shared: dict[str, SlotValue] = {"question": question, "known": [*before, _END_OF_SHARED]}
+    requests = [Request(template, {"memory": [piece], **shared}) for piece in pieces]
+    rows = gate.choose(requests, ["A", "B"], null=Request(template, {"memory": "", **shared}))
+    return 1.0 / (1.0 + np.exp(rows[:, 1] - rows[:, 0]))
+
+
+def _gatekeeper(context: RunContext) -> Caller:
+    return context.caller("scorer") or context.need("reader")
+
+
+def _rewrite(state: ReadingState, context: RunContext, known: Sequence[Record], place: Place, piece: Piece) -> int:
+    """Let the reader write the working memory anew; the new version's number."""
+    reader, settings = context.need("reader"), context.settings
+    slots: dict[str, SlotValue] = {"question": state["question"], "known": shown(known, NOTHING_YET), "memory": [piece]}
+    sampling = Sampling(settings.working_tokens, seed=settings.seed)
+    text = reader.generate([Request(load("rewrite"), slots)], sampling)[0].text.strip()
+    gist = context.library.records.get([piece.record]) if piece.record else []
+    spans = [context.library.chunks.chunk(*place).span]
+    written = note(context, text, "recaller", spans=spans, parents=[*known, *gist], model=reader.model.name)
+    return context.memory.write(state.get("memory_version", 0), [("note", written)], known)
