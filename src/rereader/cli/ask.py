@@ -34,9 +34,9 @@ def ask(
     run: Annotated[
         str | None, typer.Option(help="Ask a follow-up on this run's documents.", autocompletion=completion.run_ids)
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", "--budget", help="Hard limit on tokens.")] = None,
-    max_calls: Annotated[int | None, typer.Option(help="Hard limit on model calls.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(help="Hard limit on seconds.")] = None,
+    max_tokens: options.MaxTokens = None,
+    max_calls: options.MaxCalls = None,
+    max_seconds: options.MaxSeconds = None,
     encoding: options.Encoding = None,
     password: options.Password = None,
     workspace: options.Workspace = None,
@@ -44,7 +44,7 @@ def ask(
     markdown: options.Markdown = False,
     html: options.Html = None,
     quiet: options.Quiet = False,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Show what it will cost and ask before starting.")] = False,
+    confirm: options.Confirm = False,
 ) -> int:
     """Answer a question about files, or about the whole workspace when no file is named.
 
@@ -66,7 +66,7 @@ def ask(
     from rereader.runs.session import open_session
 
     *sources, question = arguments
-    _check(sources, question, run)
+    check_question(sources, question, run)
     check_forms(json=json, markdown=markdown, html=html)
     budget = options.make_budget(max_tokens, max_calls, max_seconds)
     config = options.configuration(workspace)
@@ -100,7 +100,8 @@ def ask(
     return EXIT_CODES[answer.status]
 
 
-def _check(sources: list[str], question: str, run: str | None) -> None:
+def check_question(sources: list[str], question: str, run: str | None = None) -> None:
+    """Refuse an empty question, a file where the question belongs, and files beside ``--run``."""
     if not question.strip():
         raise InputError("The question is empty.", "Put it last, in quotes.")
     if os.path.exists(question):  # noqa: PTH110 - pathlib's raises where a question is longer than a file name may be

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from rereader import __version__
-from rereader.cli import ask, configuration, doctor, documents, estimating, graphs, models, runs
+from rereader.cli import ask, compare, configuration, doctor, documents, estimating, graphs, models, runs
 from rereader.cli.console import complain
 from rereader.evals.cli import bench_app
 from rereader.schema import RereaderError
@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(ask.ask)
+app.command()(compare.compare)
 app.command()(documents.add)
 app.command("documents")(documents.list_documents)
 app.command()(documents.remove)

@@ -63,6 +63,10 @@ Password = Annotated[
 ]
 Encoding = Annotated[str | None, typer.Option(help="Encoding of the files.", show_default="found out")]
 
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", "--budget", help="Hard limit on tokens.")]
+MaxCalls = Annotated[int | None, typer.Option("--max-calls", help="Hard limit on model calls.")]
+MaxSeconds = Annotated[float | None, typer.Option("--max-seconds", help="Hard limit on seconds.")]
+Confirm = Annotated[bool, typer.Option("--confirm", help="Show what it will cost and ask before starting.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown with footnotes.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page to this file; it needs no other file.")]
 
