@@ -53,7 +53,7 @@ def assemble(state: ReadingState, context: RunContext, steps: list[Step]) -> Ans
     )
 
 
-def _best_so_far(state: ReadingState, context: RunContext, found: Sequence[Record]) -> tuple[str, Sequence[Record]]:
+def _best_so_far(state: ReadingState, context: RunContext, found: list[Record]) -> tuple[str, list[Record]]:
     """What a run whose budget is spent can say: its best quote, else the newest of its notes."""
     if found:
         return found[0].content, found[:1]

@@ -23,7 +23,7 @@ from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
 from rereader.agents.gister import ensure_gists
 from rereader.agents.notes import NOTHING_YET, WRITTEN, note, notes, shown
 from rereader.memory.chunks import Chunking
-from rereader.models.base import Sampling
+from rereader.models.base import Float32Array, Sampling
 from rereader.prompts.loader import Piece, SlotValue, load
 from rereader.schema import Record
 
@@ -91,15 +91,16 @@ def _memory(context: RunContext, place: Place) -> Piece:
     return Piece(record.content, record=record.id)
 
 
-def _gate(context: RunContext, question: str, known: Sequence[Record], pieces: Sequence[Piece]) -> np.ndarray[Any, Any]:
-    """How sure the gate is that each chunk helps: float [chunks], 0 to 1; a half is what it says of no chunk at all."""
+def _gate(context: RunContext, question: str, known: Sequence[Record], pieces: Sequence[Piece]) -> Float32Array:
+    """How sure the gate is that each chunk helps: float32 [chunks], 0 to 1; a half is what it says of an empty one."""
     gate = _gatekeeper(context)
     template = load("gate")
     before = [Piece("Known already: ", trusted=True), *shown(known, "")] if known else []
     shared: dict[str, SlotValue] = {"question": question, "known": [*before, _END_OF_SHARED]}
     requests = [Request(template, {"memory": [piece], **shared}) for piece in pieces]
     rows = gate.choose(requests, ["A", "B"], null=Request(template, {"memory": "", **shared}))
-    return 1.0 / (1.0 + np.exp(rows[:, 1] - rows[:, 0]))
+    sure: Float32Array = 1.0 / (1.0 + np.exp(rows[:, 1] - rows[:, 0]))
+    return sure
 
 
 def _gatekeeper(context: RunContext) -> Caller:
