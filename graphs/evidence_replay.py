@@ -57,6 +57,11 @@ class EvidenceReplaySettings(ReadingSettings):
     window_tokens: Positive = 4096
     keep: Literal["no", "exact", "int8"] = "no"
 
+    @property
+    def honesty(self) -> str:
+        """The label of the preset."""
+        return {"paper": "faithful", "last-layer": "analogue"}.get(self.preset, "ours")
+
 
 @reading_graph("evidence-replay", system="ReContext 2607.02509", honesty="faithful", settings=EvidenceReplaySettings)
 def build(settings: EvidenceReplaySettings) -> Graph:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from string import Formatter
 from typing import Any, cast
 
@@ -119,6 +120,17 @@ def load(name: str) -> Template:
     if not path.is_file():
         raise InputError(f"There is no prompt {name!r}.", "Add it to the folder prompts/.")
     return parse(name, path.read_text(encoding="utf-8"))
+
+
+def load_file(path: Path) -> Template:
+    """A prompt file that lies elsewhere, beside a graph of somebody's own; its name is the file's, without ``.md``.
+
+    Raises:
+        InputError: If there is no such file, or it is malformed.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no prompt file {path}.", "Add it beside the graph's file.")
+    return parse(path.stem, path.read_text(encoding="utf-8"))
 
 
 def parse(name: str, text: str) -> Template:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 os.environ.pop("REREADER_MODEL", None)
+os.environ.pop("REREADER_GRAPHS", None)
 os.environ["REREADER_CONFIG"] = os.devnull  # nobody's own settings
 os.environ["REREADER_WORKSPACE"] = f"{os.devnull}/none"  # fails loudly; take the fixture `workspace`
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"

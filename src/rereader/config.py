@@ -14,20 +14,36 @@ from rereader.schema import InputError
 from rereader.schema.endpoint import EndpointSettings
 from rereader.schema.types import Runtime
 
-_VARIABLES = {"workspace": "REREADER_WORKSPACE", "models_dir": "REREADER_MODELS", "model": "REREADER_MODEL"}
+_VARIABLES = {
+    "workspace": "REREADER_WORKSPACE",
+    "models_dir": "REREADER_MODELS",
+    "graphs_dir": "REREADER_GRAPHS",
+    "model": "REREADER_MODEL",
+}
+NOT_GRAPHS = ("_", "test_", "conftest")
+"""What names of files in ``graphs_dir`` begin with that hold no graph and are not imported."""
 
 
 def _data(name: str) -> Path:
     return user_data_path("rereader", appauthor=False) / name
 
 
+def _beside_the_file() -> Path:
+    return config_path().parent / "graphs"
+
+
 class Config(BaseModel):
-    """What ``rereader config`` shows. ``None`` for a model means the best one that is pulled."""
+    """What ``rereader config`` shows. ``None`` for a model means the best one that is pulled.
+
+    Graph files are code, so they are looked for in one folder of the user's own, never in a document's or a
+    workspace's: ``graphs_dir``, by default the folder ``graphs`` beside the configuration file.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     workspace: Path = Field(default_factory=lambda: _data("workspace"))
     models_dir: Path = Field(default_factory=lambda: _data("models"))
+    graphs_dir: Path = Field(default_factory=_beside_the_file)
     graph: str = "compressed-memory"
     model: str | None = None
     roles: dict[str, str] = Field(default_factory=dict)
@@ -58,7 +74,7 @@ def load_config(**overrides: Any) -> Config:
             raise InputError(f"{path} is not valid TOML: {error}.", "Mend or remove the file.") from error
     values |= {key: os.environ[name] for key, name in _VARIABLES.items() if os.environ.get(name)}
     values |= {key: value for key, value in overrides.items() if value is not None}
-    for key in ("workspace", "models_dir"):
+    for key in ("workspace", "models_dir", "graphs_dir"):
         if key in values:
             values[key] = Path(values[key]).expanduser()
     try:

@@ -1,17 +1,16 @@
-"""Every graph end to end on scripted models: same contract, quotes that stand in the source, budgets, resume."""
+"""Graphs end to end on scripted models: what they find, write and remember; test_conformance.py has what all keep."""
 
 import json
 import threading
 
 import pytest
 
-from rereader.graphs.registry import all_graphs, get_graph
+from rereader.graphs.registry import get_graph
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
 from rereader.schema import Budget, InputError, Interrupted
 from rereader.testing.texts import essay, plant
 
-NAMES = [graph.name for graph in all_graphs()]
 FACT = "The strongbox of the Ulpelhala office opens with 5265."
 QUESTION = "With which number does the strongbox of the Ulpelhala office open?"
 
@@ -22,46 +21,12 @@ def document(session):
     return session.add_text(text, title="essay", source="essay.txt", settings={"gist": "extract"})
 
 
-def test_the_graphs_are_registered():
-    assert NAMES == ["compressed-memory", "evidence-replay", "full-context", "retrieval"]
-    assert all(graph.summary and graph.honesty for graph in all_graphs())
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_graph_keeps_the_contract(session, document, name):
-    answer = session.ask(QUESTION, [document.id], graph=name)
-    text = session.library.documents.text(document.id)
-    assert answer.graph == name
-    assert answer.status in ("answered", "declined")
-    assert answer.usage.calls >= 1
-    assert answer.usage.serial_depth >= 1
-    for item in answer.evidence:
-        assert item.verified
-        assert text[item.start : item.end] == item.quote
-        assert text.count("\n", 0, item.start) + 1 == item.line
-    run = session.library.runs.get(answer.run_id)
-    assert run.answer == answer
-    steps = session.library.runs.steps(run.id)
-    assert [step.number for step in steps] == list(range(1, len(steps) + 1))
-    assert sum(step.usage.calls for step in steps) == answer.usage.calls
-
-
 @pytest.mark.parametrize("name", ["compressed-memory", "evidence-replay", "retrieval"])
 def test_a_planted_fact_is_found_quoted_and_cited(session, document, name):
     answer = session.ask(QUESTION, [document.id], graph=name, settings={"decline_below": 0})
     assert any(FACT in item.quote for item in answer.evidence)
     assert "5265" in answer.evidence[answer.claims[0].evidence[0]].quote
     assert sum(len(item.quote.split()) for item in answer.evidence) <= 300
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_no_text_of_the_document_enters_graph_state(session, document, name):
-    answer = session.ask(QUESTION, [document.id], graph=name)
-    folder = session.library.checkpoint_path(answer.run_id).parent
-    stored = b"".join(path.read_bytes() for path in folder.iterdir())
-    assert b"strongbox" in stored  # the question is state
-    assert b"opens with" not in stored
-    assert b"harbour" not in stored
 
 
 def test_a_second_question_embeds_and_writes_nothing_again(session, document):
@@ -76,45 +41,6 @@ def test_a_second_question_embeds_and_writes_nothing_again(session, document):
     assert again.usage.cached_calls == again.usage.calls == first.usage.calls
     assert again.usage.embedded_tokens == 0
     assert (again.answer, again.evidence[0].quote) == (first.answer, first.evidence[0].quote)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("limit", [{"tokens": 0}, {"calls": 0}, {"tokens": 60}, {"seconds": 0}])
-def test_a_spent_budget_ends_honestly_and_is_never_overrun(session, document, name, limit):
-    answer = session.ask(QUESTION, [document.id], graph=name, budget=Budget(**limit))
-    assert answer.status == "budget_spent"
-    assert answer.usage.calls <= limit.get("calls", 1_000_000)
-    assert answer.usage.total_tokens <= limit.get("tokens", 1_000_000)
-    assert any("budget" in warning for warning in answer.warnings)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_run_stopped_before_any_node_resumes_without_repeating_a_call(session, document, models, name, monkeypatch):
-    session.ask(QUESTION, [document.id], graph=name)
-    whole = session.ask(QUESTION, [document.id], graph=name)
-    nodes = len(session.library.runs.steps(whole.run_id))
-    for stop_at in range(1, nodes + 1):
-        session.library.database.execute("DELETE FROM calls")
-        for model in (models.reader, models.scorer, models.gister):
-            model.calls.clear()
-        cancel = threading.Event()
-        steps = []
-
-        def listen(event, cancel=cancel, steps=steps, stop_at=stop_at):
-            steps.append(event.node)
-            if event.kind == "step" and len([s for s in steps if s]) == stop_at:
-                cancel.set()
-
-        try:
-            answer = session.ask(QUESTION, [document.id], graph=name, listen=listen, cancel=cancel)
-        except Interrupted:
-            run = session.library.runs.all()[0]
-            assert run.status == "interrupted"
-            answer = session.resume(run.id)
-        made = [(c.method, c.prompt) for m in (models.reader, models.scorer, models.gister) for c in m.calls]
-        assert len(made) == len(set(made))
-        assert (answer.answer, answer.usage.calls) == (whole.answer, whole.usage.calls)
-        assert [e.quote for e in answer.evidence] == [e.quote for e in whole.evidence]
 
 
 def test_a_finished_run_resumes_to_its_answer(session, document):

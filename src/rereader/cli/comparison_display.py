@@ -78,7 +78,7 @@ def show_comparison(found: Comparison, reports: Sequence[Report | None]) -> None
 
 def label(row: Row) -> str:
     """How close the graph is to what it is after; one that is named after itself has nothing to be close to."""
-    return row.honesty if row.honesty == "baseline" else f"{row.honesty}, after {row.after}"
+    return row.honesty if row.honesty in ("baseline", "ours") else f"{row.honesty}, after {row.after}"
 
 
 def failure(row: Row) -> str:

@@ -10,7 +10,7 @@ from contextlib import closing
 import typer
 
 import rereader.graphs
-from rereader.config import load_config
+from rereader.config import NOT_GRAPHS, load_config
 from rereader.models.catalogue import load_catalogue
 from rereader.models.installed import installed
 from rereader.models.roles import EXTRACTIVE, HASHING, NONE
@@ -39,7 +39,16 @@ def document_titles(ctx: typer.Context, incomplete: str) -> list[Offer]:
 def graph_names(incomplete: str) -> list[str]:
     """Names of reading graphs: those of their files, since importing them takes a second."""
     modules = [module.name for module in pkgutil.iter_modules(rereader.graphs.__path__)]
-    return _beginning((name.replace("_", "-") for name in modules if name not in _NOT_GRAPHS), incomplete)
+    names = [name for name in modules if name not in _NOT_GRAPHS] + _own_graphs()
+    return _beginning((name.replace("_", "-") for name in names), incomplete)
+
+
+def _own_graphs() -> list[str]:
+    try:
+        files = [path.stem for path in load_config().graphs_dir.glob("*.py")]
+    except RereaderError:
+        return []
+    return sorted(name for name in files if not name.startswith(NOT_GRAPHS))
 
 
 def model_names(incomplete: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""``rereader graphs``."""
+"""``rereader graphs``: list, draw, begin a new one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from rich.table import Table
 from rereader.cli import completion, options
 from rereader.cli.console import output, print_json
 from rereader.cli.drawing import draw_png
+from rereader.config import load_config
 
-app = typer.Typer(help="List and draw reading graphs.", no_args_is_help=True)
+app = typer.Typer(help="List, draw and begin reading graphs.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -34,6 +35,7 @@ def list_graphs(json: options.Json = False) -> None:
                     "name": graph.name,
                     "system": graph.system,
                     "honesty": graph.honesty,
+                    "origin": graph.origin,
                     "summary": graph.summary,
                     "settings": {field.name: field.default for field in fields(graph.settings_type)},
                 }
@@ -69,3 +71,41 @@ def draw(
         return
     draw_png(drawable, png)
     output().print(f"Wrote {png}.", markup=False)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The graph's name, in small letters with hyphens: my-graph.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where its files go.", show_default="graphs_dir of 'rereader config show'")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Begin a reading graph: a small strategy that works, its prompt and its test.
+
+    It goes into the folder where graph files are looked for, so that every command knows it at once. Another --folder
+    has to be named to them: export REREADER_GRAPHS=FOLDER, or graphs_dir in the configuration.
+
+    For example:
+
+    rereader graphs new my-graph
+
+    rereader graphs new my-graph --folder strategies
+    """
+    from rereader.cli.scaffold import NewGraph, check_new, next_steps
+    from rereader.graphs.registry import all_graphs
+
+    searched = load_config().graphs_dir
+    made = NewGraph(name, folder or searched)
+    check_new(made, all_graphs(), force=force)
+    made.write()
+    steps = next_steps(made, searched)
+    if json:
+        files = {kind: str(path) for kind, path in made.files.items()}
+        print_json({"name": name, "folder": str(made.folder), **files, "next": steps})
+        return
+    names = ", ".join(path.name for path in made.files.values())
+    output().print(f"Wrote {names} in {made.folder}. Next:", markup=False)
+    for step in steps:
+        output().print(f"  {step}", markup=False)

@@ -12,7 +12,7 @@ from rereader.memory.runs import Run, Step
 from rereader.models.base import Cancel
 from rereader.runs.session import Listen, Session
 from rereader.runs.systems import System
-from rereader.schema import Answer, Budget, Event, Interrupted, RereaderError, StoreError, Usage
+from rereader.schema import Answer, Budget, Event, InputError, Interrupted, RereaderError, StoreError, Usage
 
 INGEST = ("chunk", "gist", "index")
 """Stages that make what is kept of a document, whatever is asked; graphs that have them call them so."""
@@ -136,7 +136,7 @@ def ask_system(
     return Row(
         system=system,
         after=graph.system,
-        honesty=graph.honesty,
+        honesty=_label(system),
         run=runs.get(heard.run_id) if heard.run_id else None,
         wall_seconds=seconds,
         load_seconds=sum(load for _, _, load in session.models.loads[loads:]),
@@ -147,8 +147,15 @@ def ask_system(
 
 def failed(system: System, failure: Failure) -> Row:
     """The row of a graph that did not begin."""
+    return Row(system, get_graph(system.graph).system, _label(system), None, 0.0, failure=failure)
+
+
+def _label(system: System) -> str:
     graph = get_graph(system.graph)
-    return Row(system, graph.system, graph.honesty, None, 0.0, failure=failure)
+    try:
+        return graph.label(graph.settings(system.settings))
+    except InputError:  # settings that do not fit have failed the graph already
+        return graph.honesty
 
 
 def failure_of(error: Exception) -> Failure:
