@@ -114,6 +114,15 @@ def test_ranking_rows_are_written_once(model, tmp_path):
     assert all(row["recall@10"] == 1.0 for row in rows[1:])
 
 
+def test_parts_longer_than_the_embedders_window_count_by_their_best_window(model, tmp_path):
+    parts = ("Nobody was there then. ", " ".join(FACTS))
+    long = MarkedItem("long", "single", "What burned in 1897?", parts, frozenset({1}))
+    out = tmp_path / "rows.jsonl"
+    measure_sentences(model, HashingEmbedder(window=6), "mine", [long], {}, out)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["recall@1"] for row in rows if row.get("system") == "hashing"] == [1.0]
+
+
 def test_recall_counts_the_best_and_ties_keep_the_order():
     scores = np.array([1.0, 3.0, 3.0, 0.0])
     assert recall_at(scores, frozenset({1, 2}), 1) == 0.5

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from rereader.evals.environment import describe_environment
 from rereader.evals.heads import CHOSEN, Told, attended
-from rereader.tools.lexical import Words
 from rereader.evals.marked import MarkedItem
 from rereader.evals.rows import ResultsFile, hash_settings
 from rereader.models.base import Cancel, Embedder, Float32Array, Head, LanguageModel
 from rereader.schema.errors import InputError
+from rereader.tools.lexical import Words
 from rereader.tools.words import content_words
 
 DEPTHS = (1, 5, 10)
@@ -111,9 +111,13 @@ def _rankings(
 
 
 def _dense(embedder: Embedder, item: MarkedItem) -> Float32Array:
-    asked = embedder.embed([item.question], kind="query")[0]
-    cosines: Float32Array = embedder.embed([part.strip() for part in item.parts]) @ asked
-    return cosines
+    """Cosine of each part: that of its best window."""
+    parts = [part.strip() for part in item.parts]
+    windows = embedder.windows(parts)
+    pieces = [part[start:end] for part, found in zip(parts, windows, strict=True) for start, end in found]
+    cosines = embedder.embed(pieces) @ embedder.embed([item.question], kind="query")[0]
+    ends = np.cumsum([len(found) for found in windows])
+    return np.array([part.max() for part in np.split(cosines, ends[:-1])], dtype=np.float32)
 
 
 def _z(scores: Scores) -> Scores:
