@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from rereader.agents.calls import Request
+from rereader.agents.attender import NULL
+from rereader.agents.calls import Caller, Request
 from rereader.agents.confidence import Signals, confidence
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import ANSWER_WRITTEN, PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
@@ -42,6 +43,7 @@ class Draft:
     text: str
     cited: tuple[int, ...]
     logprob: float | None = None
+    lift: float = 0.0
 
 
 def answer_cost(settings: Any, facts: Facts) -> StageCost:
@@ -54,6 +56,8 @@ def answer_cost(settings: Any, facts: Facts) -> StageCost:
         read = evidence + facts.question_tokens + PROMPT_TOKENS
         written = min(ANSWER_WRITTEN, settings.max_new_tokens)
         works.append(Work("generate", "reader", read, written, 1, settings.max_new_tokens))
+        if settings.null_question:
+            works.append(Work("score", "reader", 2 * (read + written), calls=2))
     return StageCost("answer", tuple(works))
 
 
@@ -70,10 +74,23 @@ def answer(state: ReadingState, context: RunContext) -> Outcome:
     if reader is None:
         draft = extract(state["question"], found, evidence)
     else:
-        request = Request(load("answer"), {"question": state["question"], "passages": listed(evidence)})
+        request = _request(state["question"], evidence)
         sampling = Sampling(max_new_tokens=context.settings.max_new_tokens, stop=("\n",), seed=context.settings.seed)
         draft = parse(reader.generate([request], sampling)[0], evidence, state["question"])
+        if context.settings.null_question and draft.text:
+            draft = replace(draft, lift=_lift(reader, draft.text, state["question"], evidence))
     return conclude(state, context, draft, found, evidence)
+
+
+def _request(question: str, evidence: Sequence[Record]) -> Request:
+    return Request(load("answer"), {"question": question, "passages": listed(evidence)})
+
+
+def _lift(reader: Caller, text: str, question: str, evidence: Sequence[Record]) -> float:
+    """How much likelier an answer's tokens are after the question than after an empty one: nats a token."""
+    requests = [_request(asked, evidence) for asked in (question, NULL)]
+    given, null = reader.log_likelihood(requests, [text, text])
+    return float(given - null) / max(1, reader.model.count_tokens([text])[0])
 
 
 def conclude(
@@ -152,6 +169,7 @@ def measure(
         coverage=coverage(question, ranked[:_BEST], context),
         support=max((supports(draft.text, text) for text in cited), default=0.0),
         logprob=draft.logprob if draft.logprob is not None else 0.0,
+        lift=draft.lift,
     )
 
 

@@ -34,7 +34,8 @@ from rereader.models.base import (
     TextFile,
     TextKind,
 )
-from rereader.prompts.loader import SlotValue, Template, prompt_sha256, references
+from rereader.models.loss_windows import tokens_read
+from rereader.prompts.loader import SlotValue, Template, as_pieces, prompt_sha256, references
 from rereader.schema import BudgetMeter, Usage
 from rereader.tools.attended import Cue
 
@@ -203,6 +204,31 @@ class Caller:
         self._charge(scores.read, 0, cached=cached)
         self._record("look", request, f"{len(scores.texts)} texts", scores.read, 0, cached=cached)
         return scores
+
+    def losses(self, request: Request, lengths: Sequence[int]) -> Float32Array:
+        """Loss of each token of the slot ``text`` after contexts of several lengths: float32 [lengths, tokens].
+
+        The bare texts of the slots ``before`` and ``text`` go through the model, with nothing around them.
+
+        Raises:
+            BudgetSpent: If the tokens that are read do not fit the budget.
+        """
+        before, text = ([piece.text for piece in as_pieces(request.slots[slot])] for slot in ("before", "text"))
+        first = sum(map(len, self.model.token_ids(before)))
+        ids = [token for found in self.model.token_ids([*before, *text]) for token in found]
+        batch = _Batch([request.prompt], [tokens_read(len(ids), lengths, first)])
+
+        def run(todo: Sequence[int]) -> list[bytes]:
+            started = time.monotonic()
+            found = self.model.token_losses(ids, lengths, first, self._log.cancel)
+            self._note("score", batch, todo, started)
+            return [pack_floats(found[:, first:].reshape(-1))]
+
+        settings = {"lengths": list(lengths), "first": first}
+        [(reply, cached)] = self._replies("losses", batch, [settings], 0, run)
+        self._charge(batch.sizes[0], 0, cached=cached)
+        self._record("losses", request, f"{len(ids) - first} tokens", batch.sizes[0], 0, cached=cached)
+        return unpack_floats(reply).reshape(len(lengths), -1)
 
     def _scores(
         self,

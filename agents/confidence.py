@@ -11,7 +11,7 @@ import math
 from dataclasses import asdict, dataclass
 
 _BIAS = -1.5
-_WEIGHTS = {"similarity": 1.0, "coverage": 3.0, "support": 1.0, "logprob": 1.0}
+_WEIGHTS = {"similarity": 1.0, "coverage": 3.0, "support": 1.0, "logprob": 1.0, "lift": 0.0}
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,15 @@ class Signals:
         coverage: Share of the question's words, by rarity, that the two best quotes hold.
         support: Share of the answer's words that a cited quote carries.
         logprob: Mean log-probability of the answer's tokens; 0 without a model.
+        lift: How much likelier the answer's tokens are after the question than after an empty one, in nats a token; 0
+            if that was not asked for.
     """
 
     similarity: float
     coverage: float
     support: float
     logprob: float
+    lift: float = 0.0
 
     def rounded(self) -> dict[str, float]:
         """For the step's detail."""

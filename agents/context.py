@@ -50,8 +50,26 @@ class ReadingState(TypedDict, total=False):
     """Quotes added by the last reading."""
     windows: int
     """Pieces that the text was looked at in; 1 if it was looked at whole."""
+    kind: str
+    """How much of the text the question needs; see :mod:`rereader.agents.sorter`."""
     block: int
     """Blocks of the text that were read, one after the other."""
+    pages: list[int]
+    """Numbers (from 1, over all documents) of the pages that were looked up, the most wanted first."""
+    lookups: int
+    """Turns of looking pages up."""
+    ended: bool
+    """Whether reading ended before the text did, since the budget has room for the answer alone."""
+    keys: list[list[int]]
+    """Words that rest on something far back: ``[document position, word's start, end, segment's start, end]``."""
+    turn: int
+    """Turns that the root model of a recursive run has begun."""
+    errors: int
+    """Turns in a row that could not be done."""
+    sub_calls: int
+    """Calls that a recursive run has made on parts of the text."""
+    ending: str
+    """Why a loop ended; empty while it goes on."""
 
 
 class RoleModels(Protocol):
@@ -112,6 +130,8 @@ class RunContext:
     """Documents whose language was looked at; every wave asks, and finding it out takes a while."""
     cuts: dict[tuple[str, int], list[Span]] = field(default_factory=dict)
     """Blocks by model and size; every step asks, and a resumed run cuts the same ones again."""
+    live: dict[str, Any] = field(default_factory=dict)
+    """What lives as long as the process does, by its node's name, such as a sandbox; a resumed run makes it anew."""
 
     def __post_init__(self) -> None:
         self.meter = BudgetMeter(

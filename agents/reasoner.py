@@ -55,7 +55,7 @@ def reason(state: ReadingState, context: RunContext) -> Outcome:
     wave = state.get("wave", 0) + 1
     ranked = rerank(context, state["question"], rank_accepted(state, context, held))
     words = settings.evidence_words - words_held(held)
-    if wave < settings.waves:
+    if wave < waves_due(settings, state):
         words = round(words * settings.fill)
     chosen = select(context, ranked, words)
     detail: dict[str, object] = {"read": state["accepted"], "ranked": len(ranked)}
@@ -66,6 +66,11 @@ def reason(state: ReadingState, context: RunContext) -> Outcome:
     version, scores = add_quotes(state, context, slices(chosen), "reasoner", wave)
     update = {"memory_version": version, "wave": wave, "fresh": len(chosen)}
     return Outcome(update, {**detail, "scores": scores})
+
+
+def waves_due(settings: Any, state: ReadingState) -> int:
+    """Most waves: one for a question that a single place answers, since what its quotes lead to is not asked for."""
+    return 1 if state.get("kind") == "local" else int(settings.waves)
 
 
 def rank_accepted(state: ReadingState, context: RunContext, held: Sequence[Record]) -> list[Scored]:

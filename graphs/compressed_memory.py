@@ -27,33 +27,16 @@ from rereader.agents.indexer import index
 from rereader.agents.note_answerer import answer_memory
 from rereader.agents.reasoner import reason
 from rereader.agents.recaller import recall_in_order
-from rereader.agents.settings import Count, GistMethod, Positive, RankingSettings, Share
+from rereader.agents.settings import Positive, Share, WaveSettings
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
 
 
 @dataclass(frozen=True)
-class CompressedMemorySettings(RankingSettings):
+class CompressedMemorySettings(WaveSettings):
     """Settings of ``compressed-memory``.
 
     Args:
-        gist: How chunks are compressed; ``auto`` extracts on a CPU above 20 thousand tokens and writes otherwise.
-        gist_share: Share of a chunk's words that an extracted gist keeps.
-        extract: Which sentences an extracted gist keeps.
-        memory: What the FAISS index holds: gists, or raw passages (a control).
-        recall: ``fused`` adds BM25 to the FAISS search for the question; ``memory`` leaves it out there.
-        candidates: Chunks judged by the scorer per wave.
-        gate: ``similarity`` lets in by recall alone; ``choose`` (yes or no) and ``likelihood`` (of the question given
-            the memory) add the scorer's judgement of each candidate, ``attention`` what the question looks at among
-            all candidates in one prompt. On the development needles SmolLM2-135M's judgement made recall no better at a
-            hundred times the cost, hence the default.
-        gate_weight: Weight of its z-score beside that of the recall.
-        accept: Chunks let in per wave.
-        waves: Most rounds of gating and reading.
-        fill: Share of the evidence words left that a wave fills; the last one fills all.
-        seeds: Quotes of the last wave that the next one searches with.
-        hop_weight: Weight of those beside the question.
-        reasoner: ``score`` quotes by fused score; ``model`` lets the reader move the ones that help to the front.
         order: ``waves`` gates all chunks at once, wave by wave; ``scan`` is the published order.
         reads: What gate and reader see of a chunk in a scan: its ``gist``, or its text (``raw``).
         ahead: Chunks gated in a batch in a scan; 1 is one by one.
@@ -61,20 +44,6 @@ class CompressedMemorySettings(RankingSettings):
         working_tokens: Most tokens of a scan's working memory.
     """
 
-    gist: GistMethod = "auto"
-    gist_share: Share = 0.25
-    extract: Literal["central", "coverage", "informative"] = "informative"
-    memory: Literal["gist", "raw"] = "gist"
-    recall: Literal["fused", "memory"] = "fused"
-    candidates: Positive = 16
-    gate: Literal["similarity", "choose", "likelihood", "attention"] = "similarity"
-    gate_weight: float = 0.5
-    accept: Positive = 12
-    waves: Positive = 3
-    fill: Share = 0.67
-    seeds: Count = 3
-    hop_weight: float = 2.0
-    reasoner: Literal["score", "model"] = "score"
     order: Literal["waves", "scan"] = "waves"
     reads: Literal["gist", "raw"] = "gist"
     ahead: Positive = 16

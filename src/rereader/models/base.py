@@ -259,8 +259,34 @@ class LanguageModel(ABC):
         """
         raise self._hidden()
 
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each untrusted text on its own; as many as :meth:`token_spans` has.
+
+        Raises:
+            ModelError: If the model's tokens are not known here.
+        """
+        raise self._hidden()
+
+    def token_losses(
+        self, ids: Sequence[int], context_lengths: Sequence[int], first: int = 0, cancel: Cancel | None = None
+    ) -> Float32Array:
+        """Loss (natural logarithm) of each token of a bare text, with longer and shorter contexts.
+
+        A token is foretold from at most ``context_lengths[k]`` tokens before it, and from at least half as many or all
+        there are. Tokens before ``first`` are context only; they get 0, as does a first token that nothing stands
+        before.
+
+        Returns:
+            float32 [k, tokens].
+
+        Raises:
+            InputError: If a token does not exist, or a length is below 1 or does not fit the window.
+            ModelError: If the model does not tell (``capabilities.white_box``).
+        """
+        raise self._hidden()
+
     def _hidden(self) -> ModelError:
-        msg = f"{self.name} does not show what its attention heads look at."
+        msg = f"{self.name} does not show what goes on inside it."
         return ModelError(msg, "Choose a local model that transformers runs, with --role scorer=NAME.")
 
     def close(self) -> None:  # noqa: B027 - most models hold nothing to release

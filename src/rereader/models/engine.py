@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -248,6 +248,27 @@ class Engine:
             self._score_rest(cache, batch.pads[index], targets, result, cancelled)
         inside = torch.arange(longest) < torch.tensor([len(ids) for ids in continuations])[:, None]
         return torch.where(inside, result, torch.zeros(()))
+
+    def logits(self, ids: torch.Tensor, first: int, cancelled: Cancelled) -> Iterator[tuple[int, torch.Tensor]]:
+        """Read rows of one length, int64 [rows, tokens], and yield the logits after their tokens, block by block.
+
+        Args:
+            ids: The rows.
+            first: Tokens before it yield nothing.
+            cancelled: Whether to stop.
+
+        Yields:
+            The place of a block's first token, and the logits after its tokens [rows, tokens of the block, vocabulary].
+        """
+        cache, pads = kv.empty_cache(), torch.zeros(len(ids), dtype=torch.long)
+        if first:
+            self._read(self.prefill_model, cache, ids[:, :first], pads, cancelled)
+        step = max(1, self._block // len(ids) // 8)
+        for start in range(first, ids.shape[1], step):
+            _stop_if(cancelled)
+            part = ids[:, start : start + step]
+            yield start, self._forward(self.prefill_model, cache, part, pads, part.shape[1])
+        kv.check(cache, ids.shape[1])
 
     def _score_rest(
         self,

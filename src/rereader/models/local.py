@@ -13,6 +13,7 @@ from rereader.models.base import (
     Cancel,
     Capabilities,
     Device,
+    Float32Array,
     Generation,
     Head,
     Precision,
@@ -29,6 +30,8 @@ from rereader.schema.errors import InputError, Interrupted, ModelError, Rereader
 from rereader.schema.events import Cancelled
 
 if TYPE_CHECKING:
+    import torch
+
     from rereader.models.attention import Rows
     from rereader.models.decoding import Slots
     from rereader.models.engine import Engine
@@ -218,6 +221,28 @@ class LocalModel(TokenisedModel):
         rows, read = self._run(job, cancelled)
         arrays = (rows.by_query.numpy(), rows.by_head.numpy(), rows.peaks.numpy())
         return Attention(*arrays, rendered.ranges, rendered.ids, read)
+
+    def token_losses(
+        self, ids: Sequence[int], context_lengths: Sequence[int], first: int = 0, cancel: Cancel | None = None
+    ) -> Float32Array:
+        """Loss of each token of a bare text, batched over windows; see :meth:`LanguageModel.token_losses`."""
+        text, opening, cancelled = tuple(ids), self._renderer.opening(), flag(cancel)
+        if any(not 0 <= token < self._config.vocab_size for token in text):
+            raise InputError(f"{self.name} has no such tokens.", "Take them from token_ids of the same model.")
+        spans = [min(length, max(1, len(text))) for length in context_lengths]
+        if any(length < 1 or length + len(opening) > self.context_window for length in spans):
+            msg = f"A context has 1 to {self.context_window - len(opening):,} tokens with {self.name}."
+            raise InputError(msg, "Shorten the contexts, or choose a model with a larger window.")
+
+        def job() -> torch.Tensor:
+            from rereader.models.losses import token_losses
+
+            self._check_memory(max(spans, default=0))
+            slots = self._slots(self._settings.prefill_batch)
+            return token_losses(self._engine, text, spans, first, opening, slots, cancelled)
+
+        losses: Float32Array = self._run(job, cancelled).numpy()
+        return losses
 
     def text_bytes(self, tokens: int, precision: Precision) -> int:
         """Bytes that a kept text of so many tokens takes on disk."""

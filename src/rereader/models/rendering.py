@@ -97,6 +97,11 @@ class Renderer:
                 at += len(piece)
             return found
 
+    def opening(self) -> tuple[int, ...]:
+        """Tokens that the tokenizer puts before a bare text, such as a beginning-of-sequence token; mostly none."""
+        with self._lock:
+            return self._start_ids()
+
     def end_of_turn_ids(self) -> frozenset[int]:
         """Special tokens with which the template closes an assistant turn; empty without a template."""
         if not self.has_template:

@@ -30,6 +30,7 @@ from rereader.models.base import (
     TextFile,
 )
 from rereader.models.scripted_attention import HEADS, TOKEN, word_attention, word_spans
+from rereader.models.scripted_losses import repetition_losses
 from rereader.schema.errors import InputError, Interrupted, ModelError
 
 Replies = Callable[[str], str] | Sequence[str] | Mapping[str, str]
@@ -70,7 +71,8 @@ class ScriptedModel(LanguageModel):
         context_window: Most tokens of prompt and reply together.
         choose: Scores the options (natural logarithms, any offset) given the rendered prompt; by default
             :meth:`log_likelihood` does.
-        attends: Whether it shows an attention; see :func:`~rereader.models.scripted_attention.word_attention`.
+        attends: Whether it shows its insides: an attention (:func:`~rereader.models.scripted_attention.word_attention`)
+            and losses (:func:`~rereader.models.scripted_losses.repetition_losses`).
         tokens_per_second_in: Pretended prefill speed; adds to :attr:`virtual_seconds`, never waits.
         tokens_per_second_out: Pretended decode speed, likewise.
 
@@ -195,6 +197,28 @@ class ScriptedModel(LanguageModel):
     def token_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Words and punctuation marks of each text."""
         return [word_spans(text) for text in texts]
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """A number for each word and punctuation mark."""
+        return [[zlib.crc32(word.encode()) for word in _words(text)] for text in texts]
+
+    def token_losses(
+        self, ids: Sequence[int], context_lengths: Sequence[int], first: int = 0, cancel: Cancel | None = None
+    ) -> Float32Array:
+        """Small losses for what stood after the same word before, if it shows its insides; see :class:`LanguageModel`.
+
+        See :func:`~rereader.models.scripted_losses.repetition_losses`.
+        """
+        if not self.capabilities.white_box:
+            return super().token_losses(ids, context_lengths, first, cancel)
+        _check_cancel(cancel)
+        if any(length < 1 or min(length, len(ids)) > self.context_window for length in context_lengths):
+            raise InputError("A context has at least one token and fits the window.")
+        self._record(ScriptedCall("token_losses", " ".join(map(str, ids))), len(ids) * len(context_lengths))
+        rows = [repetition_losses(ids, length) for length in context_lengths]
+        losses = np.stack(rows) if rows else np.zeros((0, len(ids)), dtype=np.float32)
+        losses[:, :first] = 0
+        return losses
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Words and punctuation marks of each text."""

@@ -127,6 +127,10 @@ class TokenisedModel(LanguageModel):
         """Characters of each token of each untrusted text; see :meth:`LanguageModel.token_spans`."""
         return [self._renderer.token_spans(text) for text in texts]
 
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each untrusted text on its own; see :meth:`LanguageModel.token_ids`."""
+        return [self._renderer.encode(text) for text in texts]
+
     def prompt_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens of each rendered prompt, chat template included."""
         return [len(self._renderer.render(prompt).ids) for prompt in prompts]
