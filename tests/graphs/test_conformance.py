@@ -11,6 +11,7 @@ MANY_STEPS = {
     "compressed-memory": {"gate": "choose", "reasoner": "model"},
     "evidence-replay": {"rounds": 3, "sentences": 1},
     "gist-lookup": {"lookup": "sequential", "min_words": 60, "max_words": 150, "rest_words": 80},
+    "ledger": {"kind": "whole", "every": 300, "recap_tokens": 60},
     "memory-agent": {"block_tokens": 300, "memory_tokens": 100},
     "retrieval": {"rerank": "attention"},
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,13 +14,21 @@ from rich.table import Table
 from rereader.cli import completion, options
 from rereader.cli.console import output, print_json
 from rereader.cli.drawing import draw_png
+from rereader.cli.showing import check_forms
 from rereader.config import load_config
 
+if TYPE_CHECKING:
+    from rereader.graphs.registry import ReadingGraph
+
+_ARXIV = re.compile(r"\b(\d{4}\.\d{5})\b")
 app = typer.Typer(help="List, draw and begin reading graphs.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_graphs(json: options.Json = False) -> None:
+def list_graphs(
+    json: options.Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+) -> None:
     """List reading graphs and their settings.
 
     For example:
@@ -27,7 +37,11 @@ def list_graphs(json: options.Json = False) -> None:
     """
     from rereader.graphs.registry import all_graphs
 
+    check_forms(json=json, markdown=markdown, html=None)
     found = all_graphs()
+    if markdown:
+        output().print(graphs_table(found), markup=False)
+        return
     if json:
         print_json(
             [
@@ -47,6 +61,15 @@ def list_graphs(json: options.Json = False) -> None:
     for graph in found:
         table.add_row(graph.name, graph.system, graph.honesty, graph.summary)
     output().print(table)
+
+
+def graphs_table(found: Sequence[ReadingGraph]) -> str:
+    """Graphs as a Markdown table; arXiv ids become links."""
+    lines = ["| graph | after | label | idea |", "|---|---|---|---|"]
+    for graph in found:
+        after = _ARXIV.sub(r"[\1](https://arxiv.org/abs/\1)", graph.system)
+        lines.append(f"| `{graph.name}` | {after} | {graph.honesty} | {graph.summary} |")
+    return "\n".join(lines)
 
 
 @app.command()

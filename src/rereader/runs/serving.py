@@ -64,3 +64,28 @@ def full_context() -> Served:
 def retrieval() -> Served:
     """Serve ``retrieval``."""
     return served("retrieval")
+
+
+def active_recap() -> Served:
+    """Serve ``active-recap``."""
+    return served("active-recap")
+
+
+def gist_lookup() -> Served:
+    """Serve ``gist-lookup``."""
+    return served("gist-lookup")
+
+
+def ledger() -> Served:
+    """Serve ``ledger``."""
+    return served("ledger")
+
+
+def memory_agent() -> Served:
+    """Serve ``memory-agent``."""
+    return served("memory-agent")
+
+
+def recursive() -> Served:
+    """Serve ``recursive``."""
+    return served("recursive")
