@@ -98,7 +98,9 @@ def grow(state: ReadingState, context: RunContext) -> Outcome:
     try:
         trees = [ensure_tree(context, document) for document in context.documents]
     except BudgetSpent as error:
-        draft = _top_so_far(context) if context.settings.request == "whole" else ""
+        # A graph without the setting grows trees for nothing but requests about the whole.
+        request = getattr(context.settings, "request", "whole")
+        draft = _top_so_far(context) if request == "whole" else ""
         return end_with_quotes(state, context, error, draft)
     levels = {tree.document_id[:12]: [len(level) for level in tree.levels] for tree in trees}
     return Outcome(detail={"levels": levels, "roots": [tree.root for tree in trees]})
