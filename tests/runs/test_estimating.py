@@ -18,6 +18,8 @@ QUESTION = "With which number does the strongbox of the Ulpelhala office open?"
 NAMES = [graph.name for graph in all_graphs()]
 EXTRACT = {"gist": "extract"}
 MADE_FOR = ("chunk", "gist", "index")
+BOUNDED = {"recursive"}
+"""Graphs whose model decides how many calls there are; most there can be are foretold."""
 
 
 @pytest.fixture
@@ -51,6 +53,9 @@ def test_calls_and_tokens_are_near_those_of_the_run(session, document, name):
     settings = {} if name == "compressed-memory" else None
     found = of(session, document, name, settings=settings)
     answer = session.ask(QUESTION, [document.id], graph=name, settings=settings)
+    if name in BOUNDED:
+        assert found.total("calls") >= answer.usage.calls
+        return
     assert found.total("calls") == pytest.approx(answer.usage.calls, rel=0.3, abs=1)
     assert found.total("tokens_in") == pytest.approx(answer.usage.prompt_tokens, rel=0.5)
 
@@ -58,10 +63,11 @@ def test_calls_and_tokens_are_near_those_of_the_run(session, document, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_stored_costs_nothing(session, document, name):
     first = {stage.stage: stage for stage in of(session, document, name, settings={}).stages}
+    made = {stage for stage in MADE_FOR if stage in first} - ({"gist"} if name == "ledger" else set())
     session.ask(QUESTION, [document.id], graph=name)
     second = of(session, document, name, question="Who walks on the stone road?", settings={})
     for stage in second.stages:
-        if stage.stage in MADE_FOR:
+        if stage.stage in made:
             assert (stage.calls, stage.tokens_in, stage.embedded_tokens, stage.disk) == (0, 0, 0, 0)
             assert first[stage.stage].disk > 0
     assert second.total("calls") >= 1
