@@ -40,9 +40,10 @@ def sort(state: ReadingState, context: RunContext) -> Outcome:
 
 
 def _told(question: str, context: RunContext) -> tuple[str, dict[str, float]]:
+    """Whether the reader says that the whole text is needed; small ones cannot tell one place from several."""
     reader = context.caller("reader")
     if reader is None or not reader.model.capabilities.choose:
         return _SAFE, {}
     row = reader.choose([Request(load("kind"), {"question": question})], _LETTERS)[0]
     scores = {kind: round(float(value), 4) for kind, value in zip(KINDS, row, strict=True)}
-    return KINDS[int(np.argmax(row))], scores
+    return ("whole" if KINDS[int(np.argmax(row))] == "whole" else _SAFE), scores

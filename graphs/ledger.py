@@ -37,7 +37,7 @@ class LedgerSettings(WaveSettings, RecapSettings):
 
     Args:
         kind: What the question needs: ``local`` (one place), ``several`` places, the ``whole`` text; ``auto`` asks the
-            reader.
+            reader whether it is the whole, and takes it for ``several`` if not.
         memory: What the FAISS index holds: raw passages, which lose nothing, or gists, which are made four times as
             fast.
     """

@@ -82,7 +82,8 @@ def test_a_spent_budget_has_its_own_exit_code(command, book):
 
 def test_graphs_are_listed_and_drawn(command, tmp_path):
     assert "compressed-memory" in command("graphs", "list")[1]
-    assert json.loads(command("graphs", "list", "--json")[1])[0]["settings"]["waves"] == 3
+    listed = {graph["name"]: graph for graph in json.loads(command("graphs", "list", "--json")[1])}
+    assert listed["compressed-memory"]["settings"]["waves"] == 3
     assert "gate" in command("graphs", "draw", "compressed-memory")[1]
     picture = tmp_path / "graph.png"
     assert command("graphs", "draw", "compressed-memory", "--png", picture)[0] == 0

@@ -199,7 +199,9 @@ def test_control_c_at_the_terminal_stops_both_processes(workspace, tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=200)
     assert (process.returncode, out) == (130, ""), (lines, err)
-    assert "Interrupted in retrieval; done were: none." in err and "Traceback" not in err
+    # Which of the two was at work when the signal came depends on the machine.
+    assert re.search(r"Interrupted in (retrieval; done were: none|compressed-memory; done were: retrieval)\.", err)
+    assert "Traceback" not in err
     assert list(tmp_path.glob("rereader-*")) == []
 
 

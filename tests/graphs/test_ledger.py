@@ -45,8 +45,8 @@ def nodes(session, answer):
 
 
 def test_a_question_for_one_place_is_searched_once(open_session):
-    session = open_session("local")
-    answer = ask(session, plant(essay(1, 400), [FACT]))
+    session = open_session()
+    answer = ask(session, plant(essay(1, 400), [FACT]), {"kind": "local"})
     assert nodes(session, answer) == ["chunk", "sort", "index", "gate", "reason", "answer", "finish"]
     assert any(FACT in item.quote for item in answer.evidence)
     assert "5265" in answer.evidence[answer.claims[0].evidence[0]].quote
@@ -57,6 +57,13 @@ def test_a_question_for_several_places_goes_on_in_waves(open_session):
     session = open_session("several")
     answer = ask(session, plant(essay(1, 400), [FACT]), {"evidence_words": 200})
     assert nodes(session, answer).count("gate") > 1
+
+
+@pytest.mark.parametrize("said", ["local", "several"])
+def test_what_is_not_about_the_whole_is_taken_to_need_several_places(open_session, said):
+    session = open_session(said)
+    answer = ask(session, plant(essay(1, 100), [FACT]))
+    assert session.library.runs.steps(answer.run_id)[1].detail["kind"] == "several"
 
 
 def test_the_second_hop_is_found(open_session):
@@ -70,7 +77,7 @@ def test_the_second_hop_is_found(open_session):
     few = {"evidence_words": 50, "passage_words": 12}
     found = {}
     for kind in ("local", "several"):
-        answer = ask(open_session(kind), text, few, question)
+        answer = ask(open_session(), text, {**few, "kind": kind}, question)
         found[kind] = any("Tamwenis" in item.quote for item in answer.evidence)
     assert found == {"local": False, "several": True}
 
@@ -107,7 +114,7 @@ def test_serial_depth_does_not_grow_with_the_text(open_session):
 
 
 def test_gists_are_searched_if_asked_for(open_session):
-    session = open_session("local")
+    session = open_session()
     answer = ask(session, plant(essay(1, 400), [FACT]), {"memory": "gist"})
     assert nodes(session, answer)[2:4] == ["gist", "index"]
     assert any(FACT in item.quote for item in answer.evidence)
