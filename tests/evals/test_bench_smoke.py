@@ -17,7 +17,7 @@ from rereader.testing.sessions import scripted_session
 from rereader.testing.texts import essay, plant
 
 LIMIT = 3
-SMALL = {"tokens": "4_000", "group": "6", "lookalikes": "2"}
+SMALL = {"tokens": "4_000", "group": "6", "lookalikes": "2", "documents": "8"}
 BOOK = "The strongbox of the Ulpelhala office opens with {number}."
 
 
@@ -40,12 +40,29 @@ def needle(kind, number):
     }
 
 
+def hops(number):
+    """A question of two hops with three paragraphs, two of which answer."""
+    name = f"Kormel Kelhes{'abcdefghij'[number]}la"
+    told = [f"{name} keeps a ferry.", f"The ferry of {name} left at {number}.", "A lamp was lit once."]
+    return {
+        "id": f"hops-{number}",
+        "question": f"When did the ferry of {name} leave?",
+        "answer": str(number),
+        "answer_aliases": [],
+        "type": "bridge",
+        "paragraphs": [{"title": f"{number}-{i}", "sentences": [text, "Wind came."]} for i, text in enumerate(told)],
+        "supporting_facts": [[f"{number}-0", 0], [f"{number}-1", 0]],
+    }
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A data folder for every benchmark that a packaged suite names."""
     folder = tmp_path_factory.mktemp("data")
-    for name in ("needles", "essays", "books"):
+    for name in ("needles", "essays", "books", "multihop"):
         (folder / name).mkdir()
+    rows = "".join(json.dumps(hops(number)) + "\n" for number in range(10))
+    (folder / "multihop" / "hotpotqa.jsonl.gz").write_bytes(gzip.compress(rows.encode(), mtime=0))
     needles = [needle(kind, number) for kind in ("single", "two_hop", "absent") for number in range(10)]
     (folder / "needles" / "planted_facts.jsonl").write_text("".join(json.dumps(one) + "\n" for one in needles))
     wanted = {"mill", "tower"}.union(*(load_suite(name).options.get("books", ()) for name in suite_names()))

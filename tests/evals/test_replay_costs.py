@@ -53,6 +53,7 @@ def test_the_published_cues_see_what_ours_see(model):
     job = Job.make(range(3, 200), 100)
     theirs = PublishedReplay(model.engine.prefill_model, HEADS, model.tokenizer.decode, [(5, 6)])
     question = job.questions[0]
+    attends_by = model._config._attn_implementation
     with torch.inference_mode():
         cache = DynamicCache()
         theirs._read(cache, (*job.text, *question[:-8]))
@@ -60,7 +61,7 @@ def test_the_published_cues_see_what_ours_see(model):
     context = model.engine.read(job.text, [100], lambda: False)
     rows = model.engine.attend(context, question, HEADS)
     np.testing.assert_allclose(score.numpy(), decayed(rows.by_query.numpy()[-8:], 0.75), atol=1e-6)
-    assert model._config._attn_implementation == "sdpa"
+    assert model._config._attn_implementation == attends_by
     parts = theirs.run(job.text, job.evidence, question, 4)
     assert set(parts) >= {"read", "copy", "look eagerly", "mask the template", "decode and split", "replay", "reply"}
 
