@@ -4,7 +4,7 @@ import math
 import threading
 
 import pytest
-from recapping import BASE, FACT, GRAPH, QUESTION, add, ask, recaps_of, reply, size, steps_of
+from recapping import BASE, FACT, GRAPH, QUESTION, add, ask, recaps_of, size, steps_of
 
 from rereader.agents.recapper import CLOSE, OPEN
 from rereader.models.hashing import HashingEmbedder
@@ -14,29 +14,6 @@ from rereader.models.tokens import TokenCounter
 from rereader.schema import Budget, InputError, Interrupted
 from rereader.testing.sessions import scripted_session
 from rereader.testing.texts import essay, plant
-
-
-@pytest.fixture
-def reader():
-    return ScriptedModel(reply, name="reader", context_window=4000)
-
-
-@pytest.fixture
-def scorer():
-    return ScriptedModel(lambda prompt: "A", name="scorer", attends=True, context_window=4000)
-
-
-@pytest.fixture
-def session(tmp_path, reader, scorer):
-    made = scripted_session(tmp_path / "ws", Models(reader=reader, scorer=scorer, embedder=HashingEmbedder()))
-    yield made
-    made.library.close()
-
-
-@pytest.fixture
-def text():
-    return plant(essay(1, 90), [FACT])
-
 
 # The linear variant
 

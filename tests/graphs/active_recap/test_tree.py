@@ -14,28 +14,6 @@ from rereader.testing.sessions import scripted_session
 from rereader.testing.texts import essay, plant
 
 
-@pytest.fixture
-def reader():
-    return ScriptedModel(reply, name="reader", context_window=4000)
-
-
-@pytest.fixture
-def scorer():
-    return ScriptedModel(lambda prompt: "A", name="scorer", attends=True, context_window=4000)
-
-
-@pytest.fixture
-def session(tmp_path, reader, scorer):
-    made = scripted_session(tmp_path / "ws", Models(reader=reader, scorer=scorer, embedder=HashingEmbedder()))
-    yield made
-    made.library.close()
-
-
-@pytest.fixture
-def text():
-    return plant(essay(1, 90), [FACT])
-
-
 def test_a_question_has_the_parts_quoted_that_its_leaves_lead_to(session, reader):
     text = plant(essay(7, 120), [FACT])
 
