@@ -9,14 +9,17 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar
 
 Type = Literal["text", "count", "variable"]
 """``text``: words; ``count``: a whole number; ``variable``: a variable, one part of it or some."""
 MOST_CHARACTERS = 2_000
 """Of a line; the rest is cut off."""
+Read = TypeVar("Read")
 _NAME = re.compile(r"[A-Za-z]\w{0,30}\Z", re.ASCII)
 _CALL = re.compile(r"\s*(?:(?P<name>[A-Za-z]\w*)\s*=\s*)?(?P<kind>[A-Za-z]\w*)\s*\((?P<inside>.*)\)", re.DOTALL)
 _LEAD = re.compile(r"^\s*(?:[-*>]\s+|\d+[.)]\s+|(?:next\s+)?action\s*\d*\s*:\s*|`+)+", re.IGNORECASE)
@@ -136,7 +139,7 @@ def _from_json(line: str) -> Action:
         given = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ActionError("this is not JSON on one line") from error
-    if not isinstance(given, dict) or given.get("action") not in KINDS:
+    if not isinstance(given, dict) or not isinstance(given.get("action"), str) or given["action"] not in KINDS:
         raise ActionError(f'write {{"action": NAME, ...}} with one of {", ".join(KINDS)}')
     kind = str(given.pop("action"))
     result = given.pop("result", "")
@@ -164,7 +167,7 @@ def _raw(inside: str) -> str:
     """What stands in ``answer(...)``: an answer may hold quotation marks, commas and brackets of its own."""
     text = _TEXT_NAMED.sub("", inside).strip()
     try:
-        value = ast.literal_eval(text)
+        value = _read(ast.literal_eval, text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         value = None
     if isinstance(value, str | int | float):
@@ -174,9 +177,16 @@ def _raw(inside: str) -> str:
     return text
 
 
+def _read(parse: Callable[[str], Read], text: str) -> Read:
+    """Parse without a word about backslashes that begin no escape sequence; a pattern's stay as they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return parse(text)
+
+
 def _arguments(kind: str, inside: str) -> tuple[list[Argument], dict[str, Argument]]:
     try:
-        call = ast.parse(f"f({inside.strip()})", mode="eval").body
+        call = _read(partial(ast.parse, mode="eval"), f"f({inside.strip()})").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ActionError(f"the arguments of {kind} cannot be read; put texts in quotation marks") from error
     if not isinstance(call, ast.Call) or any(keyword.arg is None for keyword in call.keywords):
@@ -225,7 +235,7 @@ def _typed(kind: str, parameter: str, type_: Type, value: Argument) -> Argument:
         ref = _ref(value) if isinstance(value, str) else value
         if isinstance(ref, Ref):
             return ref
-    if type_ == "count" and isinstance(value, int | str) and str(value).strip().isdigit() and len(str(value)) < 12:
+    if type_ == "count" and isinstance(value, int | str) and str(value).strip().isdecimal() and len(str(value)) < 12:
         return int(value)
     if type_ == "text" and isinstance(value, Ref) and value.whole:
         value = value.name  # a single word without quotation marks

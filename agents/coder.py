@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from rereader.agents.actions import ActionError
 from rereader.agents.actor import MOST_ERRORS, Done
-from rereader.agents.calls import Request
+from rereader.agents.calls import Caller, Request
 from rereader.agents.context import RunContext
 from rereader.agents.desk import ACTOR, DOC, EXCHANGE, PLANNER, SUBREADER, Desk, Turn, Variable, history
 from rereader.agents.planner import metadata
@@ -33,6 +33,8 @@ _WRITTEN = 150
 _FENCE = re.compile(r"```[ \t]*(?:repl|python3?|py)?[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL | re.IGNORECASE)
 _FINAL = re.compile(r"^\s*FINAL\((?P<text>.*)\)\s*\Z", re.DOTALL | re.MULTILINE)
 _FINAL_VARIABLE = re.compile(r"^\s*FINAL_VAR\(\s*[\"']?(?P<name>\w+)[\"']?\s*\)\s*\Z", re.MULTILINE)
+_LEAST_SHOWN = 200
+"""Characters of a turn that are shown even if the prompt does not fit then; the model says so."""
 _SHARE = 2 / 3
 """Characters of a turn that are shown for each token of the window: with three turns in full about half of it."""
 _KERNEL_WALLS = frozenset({"seccomp", "landlock"})
@@ -53,6 +55,10 @@ class Cell:
     text: str
     sandbox: Sandbox
     lost: bool = False
+
+    def close(self) -> None:
+        """End the process."""
+        self.sandbox.close()
 
 
 @dataclass
@@ -82,11 +88,20 @@ def plan_code(bench: Bench, turn: int, turns: int) -> str:
         "question": bench.question,
         "text": [Piece(metadata(bench).replace(DOC, "P"), trusted=True)],
         "deeper": [Piece(deeper, trusted=True)],
-        "history": history(bench.desk.turns, most=most),
         "turn": [Piece(f"Turn {turn} of {turns}.", trusted=True)],
     }
     sampling = Sampling(max_new_tokens=settings.code_tokens, seed=settings.seed)
-    return reader.generate([Request(load("recursive_code"), slots)], sampling)[0].text.strip()
+    return reader.generate([_fitting(reader, bench, slots, most)], sampling)[0].text.strip()
+
+
+def _fitting(reader: Caller, bench: Bench, slots: Mapping[str, SlotValue], most: int) -> Request:
+    """The prompt with as much of the last turns as fits the window."""
+    room = reader.model.context_window - bench.context.settings.code_tokens
+    while True:
+        request = Request(load("recursive_code"), {**slots, "history": history(bench.desk.turns, most=most)})
+        if most < _LEAST_SHOWN or reader.model.prompt_tokens([request.prompt])[0] <= room:
+            return request
+        most //= 2
 
 
 def run_code(bench: Bench) -> Done:
@@ -117,8 +132,8 @@ def code_in(reply: str) -> str:
 def close_sandbox(context: RunContext) -> None:
     """End the run's sandbox, if there is one."""
     cell = context.live.pop(_LIVE, None)
-    if isinstance(cell, Cell):
-        cell.sandbox.close()
+    if cell is not None:
+        cell.close()
 
 
 def _without_code(bench: Bench, reply: str) -> Done:
@@ -161,7 +176,8 @@ def _live(bench: Bench) -> Cell:
         if not rebuild(cell.sandbox, exchanges):
             context.warn("The variables of the model's code could not be made again; it goes on without them.")
             cell.lost = True
-    found: Cell = context.live[_LIVE]
+    found = context.live[_LIVE]
+    assert isinstance(found, Cell), "nobody else keeps anything under this name"
     return found
 
 

@@ -100,6 +100,13 @@ class RoleModels(Protocol):
         """Models loaded so far: name, when it began (``time.monotonic``), seconds."""
 
 
+class Closing(Protocol):
+    """What holds something of the machine until it is closed."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 @dataclass(frozen=True)
 class Mark:
     """What a run had spent at a moment: its usage, and the model calls of its step."""
@@ -130,8 +137,8 @@ class RunContext:
     """Documents whose language was looked at; every wave asks, and finding it out takes a while."""
     cuts: dict[tuple[str, int], list[Span]] = field(default_factory=dict)
     """Blocks by model and size; every step asks, and a resumed run cuts the same ones again."""
-    live: dict[str, Any] = field(default_factory=dict)
-    """What lives as long as the process does, by its node's name, such as a sandbox; a resumed run makes it anew."""
+    live: dict[str, Closing] = field(default_factory=dict)
+    """What lives until the run ends or stops, such as a sandbox; a resumed run makes it anew."""
 
     def __post_init__(self) -> None:
         self.meter = BudgetMeter(
@@ -185,6 +192,11 @@ class RunContext:
         if self.cancel.is_set():
             raise Interrupted("Interrupted.", self.resume_hint)
         self.meter.reserve(tokens=0, calls=0)
+
+    def release(self) -> None:
+        """Close what lives as long as the run is at work."""
+        while self.live:
+            self.live.popitem()[1].close()
 
     def mark(self) -> Mark:
         """What is spent so far, to tell later what a batch has cost."""

@@ -126,8 +126,8 @@ def part_of(variable: Variable, first: int, last: int) -> Variable:
     """
     if not 0 <= first < min(last, variable.items):
         raise ActionError(f"{variable.name} has parts 0 to {variable.items - 1}")
-    if variable.form == "notes":
-        return Variable(variable.name, "notes", notes=variable.notes[first:last])
+    if variable.notes:
+        return Variable(variable.name, variable.form, notes=variable.notes[first:last])
     return Variable(variable.name, variable.form, variable.spans[first:last])
 
 

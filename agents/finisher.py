@@ -8,23 +8,29 @@ from rereader.agents.claims import claims_of
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.ledger import in_document_order, quote_scores, quotes
 from rereader.agents.notes import notes
+from rereader.agents.quoter import quote_sources
 from rereader.memory.runs import Step
 from rereader.schema import Answer, Evidence, Match, Record, Span
 from rereader.schema.answer import Status
 from rereader.tools.citations import supports
 
+_WRITERS = ("rememberer", "recaller", "recapper")
+"""Agents whose notes are what a reader could take for an answer; others note what they did."""
 NOT_STATED = "I found no answer to this in the text."
 
 
 def finish(state: ReadingState, context: RunContext) -> Outcome:
     """Node: store the run's answer."""
     steps = context.library.runs.steps(context.run_id)
-    made = assemble(state, context, steps)
+    found = _search(state, context)
+    version = found.update.get("memory_version", state.get("memory_version", 0))
+    made = assemble({**state, "memory_version": version}, context, steps, found.detail.get("scores", {}))
     context.library.runs.update(context.run_id, status=made.status, answer=made)
-    return Outcome({"status": made.status}, {"answer": made.answer, "evidence": len(made.evidence)})
+    detail = {**found.detail, "answer": made.answer, "evidence": len(made.evidence)}
+    return Outcome({"status": made.status, **found.update}, detail)
 
 
-def assemble(state: ReadingState, context: RunContext, steps: list[Step]) -> Answer:
+def assemble(state: ReadingState, context: RunContext, steps: list[Step], scores: Mapping[str, float]) -> Answer:
     """The answer as stored: verified quotes in document order, claims that name them, the run's cost."""
     run = context.library.runs.get(context.run_id)
     status = _status(state)
@@ -41,7 +47,7 @@ def assemble(state: ReadingState, context: RunContext, steps: list[Step]) -> Ans
         question=state["question"],
         answer=NOT_STATED if declined else text,
         claims=claims,
-        evidence=_evidence(evidence, text, steps, context),
+        evidence=_evidence(evidence, text, steps, {**quote_scores(steps), **scores}, context),
         declined=declined,
         confidence=drafted.get("confidence"),
         status=status,
@@ -54,11 +60,21 @@ def assemble(state: ReadingState, context: RunContext, steps: list[Step]) -> Ans
 
 
 def _best_so_far(state: ReadingState, context: RunContext, found: list[Record]) -> tuple[str, list[Record]]:
-    """What a run whose budget is spent can say: its best quote, else the newest of its notes."""
-    if found:
-        return found[0].content, found[:1]
-    held = notes(state, context)
-    return (held[-1].content if held else ""), []
+    """What a run whose budget is spent can say: the newest of its notes, else its best quote."""
+    held = [record for record in notes(state, context) if record.agent in _WRITERS and record.content]
+    if held:
+        return held[-1].content, []
+    return (found[0].content if found else ""), found[:1]
+
+
+def _search(state: ReadingState, context: RunContext) -> Outcome:
+    """Quotes that a search finds, which costs no model call, where a run whose budget is spent has none."""
+    cut = [context.library.chunks.chunking(document.id, context.chunking_key()) for document in context.documents]
+    if _status(state) != "budget_spent" or quotes(state, context) or not all(cut):
+        return Outcome()
+    whole = [Span(document_id=document.id, start=0, end=document.length) for document in context.documents]
+    made = quote_sources(state, context, "", whole)
+    return Outcome({"memory_version": made.update["memory_version"]}, {"scores": made.detail["scores"]})
 
 
 def _status(state: ReadingState) -> Status:
@@ -66,8 +82,9 @@ def _status(state: ReadingState) -> Status:
     return status if status in ("declined", "budget_spent") else "answered"  # type: ignore[return-value]
 
 
-def _evidence(records: Sequence[Record], text: str, steps: Sequence[Step], context: RunContext) -> list[Evidence]:
-    scores = quote_scores(steps)
+def _evidence(
+    records: Sequence[Record], text: str, steps: Sequence[Step], scores: Mapping[str, float], context: RunContext
+) -> list[Evidence]:
     matches = {identity: match for step in steps for identity, match in step.detail.get("matches", {}).items()}
     made: list[Evidence] = []
     for document in context.documents:

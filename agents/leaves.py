@@ -13,7 +13,7 @@ from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import ANSWER_WRITTEN, PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
 from rereader.agents.ledger import in_document_order, listed, quotes
 from rereader.agents.quoter import quote_sources
-from rereader.agents.recap_tree import ensure_tree
+from rereader.agents.recap_tree import ensure_tree, fitting, recap_room
 from rereader.agents.recapper import WRITTEN, tagged
 from rereader.agents.spending import end_with_quotes
 from rereader.models.base import Sampling
@@ -35,7 +35,10 @@ def recall(state: ReadingState, context: RunContext) -> Outcome:
     records = context.library.records.get(leaves)
     scores = leaf_scores(context, state["question"], records)
     best = sorted(range(len(records)), key=lambda i: -scores[i])[: context.settings.leaves]
-    made = quote_sources(state, context, "", [records[i].spans[0] for i in sorted(best)])
+    places = [records[i].spans[0] for i in sorted(best)]
+    made = quote_sources(state, context, "", places)
+    if not made.detail["scores"]:  # they were found by what they mean, and share no word with the question
+        made = quote_sources(state, context, " ".join(records[i].content for i in best), places)
     told = {"leaves": [[records[i].id, round(float(scores[i]), 4)] for i in best], "scores": made.detail["scores"]}
     return Outcome({"memory_version": made.update["memory_version"]}, told)
 
@@ -76,8 +79,10 @@ def answer_leaves(state: ReadingState, context: RunContext) -> Outcome:
     if not evidence:
         return Outcome({"status": "declined"}, {"draft": "", "cited": [], "confidence": 0.0})
     roots = context.library.records.get([ensure_tree(context, document).root for document in context.documents])
+    room = recap_room(context, state["question"], settings.max_new_tokens, evidence)
+    shown = fitting(context, [root for root in roots if root.content], room)
     slots: dict[str, SlotValue] = {
-        "earlier": tagged([root for root in roots if root.content], "Recap of the whole text:\n"),
+        "earlier": tagged(shown, "Recap of the whole text:\n"),
         "text": listed(evidence),
         "question": state["question"],
     }

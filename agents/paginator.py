@@ -16,7 +16,7 @@ from rereader.agents.costs import PROMPT_TOKENS, TOKENS_PER_WORD, Facts, StageCo
 from rereader.agents.page_break import REPLY_TOKENS, Paragraphs, choose_end, write_end
 from rereader.agents.pages import expected_pages, pages_key, pages_stored, stored
 from rereader.memory.chunks import Chunking
-from rereader.schema import Document, Record, RecordKind, Span
+from rereader.schema import Document, InputError, Record, RecordKind, Span
 from rereader.tools.paging import Limits, Pick, page_ends
 from rereader.tools.paragraphs import paragraph_spans, size_in_words
 
@@ -78,6 +78,9 @@ def _picker(context: RunContext, paragraphs: Paragraphs, started: float) -> Pick
     if context.settings.pagination == "uniform":
         return lambda _before, _start, ends: len(ends) - 1
     reader = context.need("reader")
+    if context.settings.pagination == "choose" and not reader.model.capabilities.choose:
+        msg = f"{reader.model.name} cannot tell which label of a page's end is the likeliest."
+        raise InputError(msg, "Let it write the label: --set pagination=generate.")
     ask = choose_end if context.settings.pagination == "choose" else write_end
 
     def pick(before: int, start: int, ends: Sequence[int]) -> int:

@@ -25,10 +25,11 @@ from rereader.agents.notes import NOTHING_YET, WRITTEN, note, notes, shown
 from rereader.memory.chunks import Chunking
 from rereader.models.base import Float32Array, Sampling
 from rereader.prompts.loader import Piece, SlotValue, load
-from rereader.schema import Record
+from rereader.schema import InputError, Record
 
 _LET_IN = 0.1
 """Share of the chunks that is expected to be let in."""
+_TEMPLATE_TOKENS = 128
 _END_OF_SHARED = Piece("\n", trusted=True, cacheable=True)
 Place = tuple[Chunking, int]
 
@@ -55,6 +56,8 @@ def recall_in_order(state: ReadingState, context: RunContext) -> Outcome:
     settings = context.settings
     places = _places(context)
     first = state.get("block", 0)
+    if not first:
+        _check_windows(context, state["question"])
     batch = places[first : first + settings.ahead]
     started = time.monotonic() - context.usage.seconds.get("recall", 0.0)
     context.progress("recall", started, first, len(places))
@@ -73,6 +76,24 @@ def recall_in_order(state: ReadingState, context: RunContext) -> Outcome:
     ]
     update = {"memory_version": version, "block": first + judged, "windows": len(places)}
     return Outcome(update, {"decisions": decisions})
+
+
+def _check_windows(context: RunContext, question: str) -> None:
+    """Make sure that gate and reader can take a chunk beside the longest working memory.
+
+    Raises:
+        InputError: If one of them cannot, or the gate cannot choose.
+    """
+    settings, gate = context.settings, _gatekeeper(context)
+    if not gate.model.capabilities.choose:
+        msg = f"{gate.model.name} cannot be the gate of a scan: it cannot tell which reply is the likelier one."
+        raise InputError(msg, "Name a local scorer: --role scorer=NAME.")
+    for caller, written in ((gate, 0), (context.need("reader"), settings.working_tokens)):
+        asked = caller.model.count_tokens([question])[0] + _TEMPLATE_TOKENS
+        needed, window = settings.chunk_tokens + settings.working_tokens + asked + written, caller.model.context_window
+        if needed > window:
+            msg = f"A chunk beside the working memory may take {needed:,} tokens; {caller.model.name} reads {window:,}."
+            raise InputError(msg, "Lower working_tokens or chunk_tokens, or choose a model with a larger window.")
 
 
 def _places(context: RunContext) -> list[Place]:

@@ -34,6 +34,9 @@ _BATCH = 16
 _AGENT = "recapper"
 _SHOWN = 2048
 """Tokens of recaps that an answer about whole documents is written from, if the root alone is not longer."""
+_TEMPLATE_TOKENS = 160
+_MARKS = 8
+"""Tokens of the marks around a record in a prompt."""
 _STORED = 16.0
 """Bytes in the library per token of a recap."""
 
@@ -247,12 +250,34 @@ def summarise(state: ReadingState, context: RunContext) -> Outcome:
     whole = [Span(document_id=document.id, start=0, end=document.length) for document in context.documents]
     try:
         trees = [ensure_tree(context, document) for document in context.documents]
-        shown = [record for tree in trees for record in top_recaps(context, tree, _SHOWN // len(trees))]
+        room = min(_SHOWN, recap_room(context, state["question"], context.settings.summary_tokens))
+        top = [record for tree in trees for record in top_recaps(context, tree, room // len(trees))]
+        shown = fitting(context, top, room)
         if not context.settings.answer:
             return quote_sources(state, context, "\n".join(record.content for record in shown), whole)
         return answer_whole(state, context, tagged(shown, "Recaps of the text's parts, in order:\n"), [], whole)
     except BudgetSpent as error:
         return end_with_quotes(state, context, error, _top_so_far(context))
+
+
+def recap_room(context: RunContext, question: str, written: int, shown: Sequence[Record] = ()) -> int:
+    """Tokens of recaps that fit the reader's window beside a question, other records and a reply of ``written``."""
+    model = context.need("reader").model
+    others = sum(model.count_tokens([question, *(record.content for record in shown)]))
+    return max(0, model.context_window - others - written - _TEMPLATE_TOKENS - _MARKS * len(shown))
+
+
+def fitting(context: RunContext, records: Sequence[Record], room: int) -> list[Record]:
+    """The first recaps that take at most ``room`` tokens together; what is left out is said."""
+    model = context.need("reader").model
+    kept: list[Record] = []
+    for record, size in zip(records, model.count_tokens([record.content for record in records]), strict=True):
+        room -= size + _MARKS
+        if room < 0:
+            context.warn(f"Recaps that do not fit the window of {model.name} are left out: {len(records) - len(kept)}.")
+            break
+        kept.append(record)
+    return kept
 
 
 def top_recaps(context: RunContext, tree: Tree, tokens: int) -> list[Record]:

@@ -64,8 +64,8 @@ def position(variable: Variable, place: Span) -> int:
     """Where a place stands in a text, in characters."""
     before = 0
     for span in variable.spans:
-        if span.document_id == place.document_id and span.start <= place.start < span.end:
-            return before + place.start - span.start
+        if span.overlaps(place):
+            return before + max(0, place.start - span.start)
         before += len(span)
     return before
 

@@ -13,9 +13,9 @@ context and badly after a short one (a long-short gap of more than 2 nats) rest 
 which one makes the word most likely. Only a part with such words is condensed, together with their segments; over
 others the recap is carried as it is. Here a search by words chooses the segments that are tried; the paper tries all.
 
-``variant=tree`` is ours: parts are condensed in parallel and merged level by level, so that batches in a row grow with
-the logarithm of the length; a question finds parts by their recaps and has their raw text quoted, and ``request=whole``
-has a long answer, such as a summary, written from the top of the tree.
+``variant=tree`` is ours: parts are condensed in batches and merged level by level, so that calls that depend on one
+another grow with the logarithm of the length; a question finds parts by their recaps and has their raw text quoted, and
+``request=whole`` has a long answer, such as a summary, written from the top of the tree.
 """
 
 from __future__ import annotations

@@ -16,11 +16,12 @@ to the same decisions. Quotes are found after the fact.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from rereader.agents.answerer import answer
 from rereader.agents.chunker import chunk
-from rereader.agents.context import ReadingState
+from rereader.agents.context import ReadingState, Work
 from rereader.agents.gate import gate
 from rereader.agents.gister import gist
 from rereader.agents.indexer import index
@@ -53,7 +54,7 @@ class CompressedMemorySettings(WaveSettings):
     @property
     def honesty(self) -> str:
         """The label of this form of the graph."""
-        return "faithful" if self.order == "scan" else "analogue"
+        return "faithful" if self.order == "scan" and self.reads == "gist" else "analogue"
 
 
 @reading_graph(
@@ -62,7 +63,7 @@ class CompressedMemorySettings(WaveSettings):
 def build(settings: CompressedMemorySettings) -> Graph:
     """Build chunk -> gist -> index -> (gate -> reason) in waves -> answer, or the published order."""
     if settings.order == "scan":
-        return _scan()
+        return _scan(settings)
 
     def next_wave(state: ReadingState) -> str:
         return "gate" if state["fresh"] and state["wave"] < settings.waves else "answer"
@@ -79,15 +80,18 @@ def build(settings: CompressedMemorySettings) -> Graph:
     return graph
 
 
-def _scan() -> Graph:
-    """Build chunk -> gist -> recall in the text's order -> answer."""
+def _scan(settings: CompressedMemorySettings) -> Graph:
+    """Build chunk -> gist -> recall in the text's order -> answer; what reads raw text needs no gists."""
 
     def next_chunks(state: ReadingState) -> str:
         return "recall" if state["block"] < state["windows"] else "answer"
 
-    graph = new_graph([("chunk", chunk), ("gist", gist), ("recall", recall_in_order), ("answer", answer_memory)])
-    connect(graph, "chunk", "gist")
-    connect(graph, "gist", "recall")
+    works: list[tuple[str, Work]] = [("chunk", chunk), ("recall", recall_in_order), ("answer", answer_memory)]
+    if settings.reads == "gist":
+        works.insert(1, ("gist", gist))
+    graph = new_graph(works)
+    for origin, goal in pairwise(name for name, _ in works[:-1]):
+        connect(graph, origin, goal)
     connect(graph, "recall", "recall", "answer", choose=next_chunks)
     connect(graph, "answer", "finish")
     return graph

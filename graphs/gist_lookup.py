@@ -61,6 +61,11 @@ class GistLookupSettings(ReadingSettings):
     pages: Positive = 5
     turns: Positive = 6
 
+    @property
+    def honesty(self) -> str:
+        """The label: ``hybrid`` is ours."""
+        return "ours" if self.lookup == "hybrid" else "faithful"
+
     def __post_init__(self) -> None:
         if self.min_words > self.max_words:
             msg = "min_words must not be above max_words"

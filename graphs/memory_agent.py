@@ -52,6 +52,12 @@ class MemoryAgentSettings(ReadingSettings):
     memories: Annotated[int, Field(ge=1, le=16)] = 1
     recall: bool = False
 
+    @property
+    def honesty(self) -> str:
+        """The label: what was published to improve on it is reproduced without its training."""
+        plain = not (self.skip_writes or self.early_exit or self.recall) and self.memories == 1
+        return "faithful" if plain else "analogue"
+
 
 @reading_graph("memory-agent", system="MemAgent 2507.02259", honesty="faithful", settings=MemoryAgentSettings)
 def build(settings: MemoryAgentSettings) -> Graph:

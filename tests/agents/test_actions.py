@@ -117,3 +117,13 @@ def test_answers_are(text):
 def test_every_action_is_told_with_its_parameters():
     assert [line.split("(")[0] for line in usage().splitlines()] == list(KINDS)
     assert "map(name, question): " in usage()
+
+
+@pytest.mark.parametrize("line", ['{"action": ["search"], "words": "x"}', '{"action": {}}', 'peek("²", 5)'])
+def test_odd_kinds_and_numbers_are_told_and_crash_nothing(line):
+    with pytest.raises(ActionError):
+        parse_action(line)
+
+
+def test_a_patterns_backslashes_stay_and_nobody_is_warned():
+    assert parse_action(r'grep("\d+ bees", 5)').arguments["pattern"] == r"\d+ bees"

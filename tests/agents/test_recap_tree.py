@@ -3,6 +3,7 @@
 import math
 import threading
 import zlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -209,3 +210,26 @@ def test_a_summary_under_a_spent_budget_is_what_there_is(session, reader):
     assert outcome.update["status"] == "budget_spent"
     leaves = [told(call.prompt) for call in reader.calls]
     assert outcome.detail["draft"].splitlines() == leaves
+
+
+def test_recaps_of_one_wording_by_other_means_are_kept_apart(session, reader):
+    reader._reply = lambda prompt: "The same."
+    document = session.add_text(words(200), title="t", source="t")
+    context = context_of(session, [document])
+    for tokens in (30, 40):
+        context.settings = replace(context.settings, recap_tokens=tokens)
+        ensure_tree(context, document)
+        before = len(reader.calls)
+        session.library.database.execute("DELETE FROM calls")
+        ensure_tree(context, document)
+        assert len(reader.calls) == before
+
+
+def test_roots_that_do_not_fit_the_window_are_left_out_and_that_is_said(session, reader):
+    reader.context_window = 500
+    reader._reply = lambda prompt: words(28, "r")
+    documents = [session.add_text(words(30, f"d{i}"), title=f"t{i}", source=f"t{i}") for i in range(12)]
+    context = context_of(session, documents)
+    context.step = 1
+    summarise({"question": "What is it about?"}, context)
+    assert any("left out" in warning for warning in context.warnings)

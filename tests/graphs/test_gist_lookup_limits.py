@@ -2,6 +2,7 @@
 
 import re
 import threading
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -200,3 +201,13 @@ def test_no_reader_is_said(tmp_path):
     with pytest.raises(ModelError, match="needs a reader"):
         ask(session, add(session, book()))
     session.library.close()
+
+
+def test_a_reader_that_cannot_choose_labels_is_refused_with_what_to_do(start):
+    script = Script(["[1]"])
+    script.model.capabilities = replace(script.model.capabilities, choose=False)
+    session = start(script)
+    document = add(session, book())
+    with pytest.raises(InputError, match="pagination=generate"):
+        ask(session, document)
+    assert script.model.calls == []

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from rereader.graphs.registry import get_graph
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
 from rereader.models.tokens import TokenCounter
@@ -213,6 +214,7 @@ def test_a_spent_budget_leaves_the_memory_so_far(ask):
     answer, reader, _, _ = ask(numbering(), budget=Budget(calls=3))
     assert (answer.status, answer.usage.calls, len(reader.calls)) == ("budget_spent", 3, 3)
     assert answer.answer == "memory 2"
+    assert any(FACT in item.quote for item in answer.evidence)  # a search costs no call
 
 
 def test_without_an_answer_the_quotes_of_the_memory_are_found(ask):
@@ -240,3 +242,9 @@ def test_an_interrupted_run_reads_no_block_twice(ask, tmp_path):
     assert 0 < before < len(reader.calls) == answer.usage.calls
     assert len({call.prompt for call in reader.calls}) == len(reader.calls)
     session.close()
+
+
+def test_improvements_without_their_training_are_no_longer_faithful():
+    graph = get_graph("memory-agent")
+    labels = [graph.label(graph.settings(values)) for values in ({}, {"memories": 4}, {"recall": True})]
+    assert labels == ["faithful", "analogue", "analogue"]

@@ -1,6 +1,7 @@
 """The published order of ``compressed-memory``: one pass, a gate that sees what is known, a write for each chunk."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from rereader.graphs.registry import get_graph
 from rereader.models.hashing import HashingEmbedder
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
+from rereader.schema import InputError
 from rereader.testing.sessions import scripted_session
 from rereader.testing.texts import essay, plant
 
@@ -30,11 +32,14 @@ def lets_in(words):
 def ask(tmp_path):
     opened = []
 
-    def run(gatekeeper, settings=None):
+    def run(gatekeeper, settings=None, window=32768, *, chooses=True):
         count = iter(range(1000))
-        reader = ScriptedModel(
-            lambda prompt: f"known {next(count)}: 5265" if "<piece>" in prompt else "5265", name="reader"
-        )
+
+        def reply(prompt):
+            return f"known {next(count)}: 5265" if "<piece>" in prompt else "5265"
+
+        reader = ScriptedModel(reply, name="reader", context_window=window)
+        reader.capabilities = replace(reader.capabilities, choose=chooses)
         models = Models(reader=reader, scorer=gatekeeper, embedder=HashingEmbedder())
         session = scripted_session(tmp_path / f"ws{len(opened)}", models)
         opened.append(session)
@@ -129,3 +134,21 @@ def test_only_this_order_is_called_faithful():
     graph = get_graph("compressed-memory")
     assert graph.settings({"order": "scan"}).honesty == "faithful"
     assert graph.settings({}).honesty == "analogue"
+
+
+def test_a_window_for_no_chunk_is_refused_before_any_call(ask):
+    gatekeeper = lets_in(["Ulpelhala"])
+    with pytest.raises(InputError, match="beside the working memory"):
+        ask(gatekeeper, window=1500)
+    assert gatekeeper.calls == []
+
+
+def test_a_reader_that_cannot_choose_is_no_gate(ask):
+    with pytest.raises(InputError, match="cannot be the gate"):
+        ask(None, chooses=False)
+
+
+@pytest.mark.parametrize(("reads", "gisted"), [("raw", False), ("gist", True)])
+def test_gists_are_made_only_for_who_reads_them(reads, gisted):
+    graph = get_graph("compressed-memory")
+    assert ("gist" in graph.build(graph.settings({"order": "scan", "reads": reads})).nodes) == gisted

@@ -241,6 +241,7 @@ class Session:
             try:
                 graph.invoke(state, config, context=context, durability="sync")
             finally:
+                context.release()
                 self._charged = len(self.models.loads)
 
     def _foretold(self, run: Run, documents: Sequence[Document]) -> dict[str, Any]:

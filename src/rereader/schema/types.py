@@ -128,13 +128,15 @@ class Record(Frozen):
         prompt_hash: str = "",
         model: str = "",
     ) -> Record:
-        """Build a record whose id is a hash of (run, agent, step, ordinal, kind, parents, spans, content).
+        """Build a record whose id is a hash of (run, agent, step, ordinal, kind, parents, spans, content, prompt).
 
         A node that LangGraph runs again after a kill therefore writes the same ids and duplicates nothing.
         """
         identity = [run_id, agent, step, ordinal, kind.value, list(parents)]
         identity += [[s.document_id, s.start, s.end] for s in spans]
         identity.append(content)
+        if prompt_hash:  # records of one wording by different means are different ones
+            identity.append(prompt_hash)
         digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
         return cls(
             id=digest,
