@@ -173,7 +173,9 @@ class RunContext:
         """
         caller = self.caller(role)
         if caller is None:
-            raise ModelError(f"This graph needs a {role} and none is bound.", f"Name one with --role {role}=NAME.")
+            option = "--model NAME" if role == "reader" else f"--role {role}=NAME"
+            hint = f"Name one with {option} (rereader models list shows those that are here)."
+            raise ModelError(f"This graph needs a {role} and none is bound.", hint)
         return caller
 
     def warn(self, text: str) -> None:

@@ -85,7 +85,7 @@ def _listed(value):
 def test_a_graph_that_cannot_run_is_said_and_the_code_is_of_the_first(command, book):
     code, out, _ = command("compare", *WITHOUT, book, QUESTION, "--graphs", "full-context,retrieval")
     assert code == 0
-    assert "failed: This graph needs a reader and none is bound. Name one with --role reader=NAME." in out
+    assert "failed: This graph needs a reader and none is bound. Name one with --model NAME" in out
     code, out, _ = command("compare", *WITHOUT, book, QUESTION, "--graphs", "full-context", "--json")
     assert (code, json.loads(out)["rows"][0]["error"]["exit_code"]) == (5, 5)
     declined = "--graphs=none=retrieval:decline_below=1.0,full-context"

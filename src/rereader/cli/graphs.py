@@ -48,7 +48,7 @@ def list_graphs(
                 {
                     "name": graph.name,
                     "system": graph.system,
-                    "honesty": graph.honesty,
+                    "honesty": _label(graph),
                     "origin": graph.origin,
                     "summary": graph.summary,
                     "settings": {field.name: field.default for field in fields(graph.settings_type)},
@@ -59,7 +59,7 @@ def list_graphs(
         return
     table = Table("graph", "after", "label", "idea", box=None, padding=(0, 2, 0, 0))
     for graph in found:
-        table.add_row(graph.name, graph.system, graph.honesty, graph.summary)
+        table.add_row(graph.name, graph.system, _label(graph), graph.summary)
     output().print(table)
 
 
@@ -68,8 +68,13 @@ def graphs_table(found: Sequence[ReadingGraph]) -> str:
     lines = ["| graph | after | label | idea |", "|---|---|---|---|"]
     for graph in found:
         after = _ARXIV.sub(r"[\1](https://arxiv.org/abs/\1)", graph.system)
-        lines.append(f"| `{graph.name}` | {after} | {graph.honesty} | {graph.summary} |")
+        lines.append(f"| `{graph.name}` | {after} | {_label(graph)} | {graph.summary} |")
     return "\n".join(lines)
+
+
+def _label(graph: ReadingGraph) -> str:
+    """The label of what is run if no setting is given."""
+    return graph.label(graph.settings({}))
 
 
 @app.command()
