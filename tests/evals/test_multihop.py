@@ -62,7 +62,30 @@ def test_the_same_seed_gives_the_same_bytes_and_halves_do_not_meet(data):
 def test_too_many_documents_and_unknown_texts_are_refused(data):
     with pytest.raises(InputError, match="other documents"):
         Multihop(data, {"documents": 500}).items("test", 0)
-    with pytest.raises(InputError, match="no text"):
-        Multihop(data, {}).text("0/nobody")
+    for key in ("0/nobody", "test/0/999", "test/x/0", "other/0/0"):
+        with pytest.raises(InputError, match="no text"):
+            Multihop(data, {"documents": 9}).text(key)
     with pytest.raises(InputError, match="source"):
         Multihop(data, {"source": "nowhere"})
+
+
+def test_several_questions_are_put_to_one_text(data):
+    bench = Multihop(data, {"documents": 20, "questions": 3})
+    items = bench.items("test", 0)
+    texts = [item.documents[0] for item in items]
+    assert texts == [f"test/0/{i // 3}" for i in range(len(items))]
+    for item in items:
+        text, number = bench.text(item.documents[0]), item.id[1:]
+        assert text.count("Document ") == 20
+        assert sorted(text[start:end] for _, start, end in item.gold) == [
+            f"First of {number}-2.",
+            f"Second of {number}-0.",
+        ]
+
+
+def test_gold_paragraphs_go_before_others_where_room_is_scarce(data):
+    bench = Multihop(data, {"documents": 7, "questions": 3})
+    for item in bench.items("dev", 1)[:6]:
+        text = bench.text(item.documents[0])
+        assert text.count("Document ") == 7
+        assert len(item.gold) == 2
