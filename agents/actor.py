@@ -142,16 +142,25 @@ def recurse(bench: Bench, whole: Variable, question: str) -> Record | None:
     """
     desk = Desk({DOC: replace(whole, name=DOC, form="text")})
     inner = replace(bench, question=question, desk=desk, depth=bench.depth + 1)  # shares records and tally
-    first, errors, turns = len(bench.records), 0, bench.context.settings.turns
+    first, turns = len(bench.records), bench.context.settings.turns
+    answer = answer_of(turns, lambda turn: _sub_turn(inner, turn, turns))
+    if answer is None:
+        raise ActionError("the helper came to no answer on this part; split it and use map")
+    read = _read(bench.records[first:])
+    return None if says_nothing(answer) else bench.keep(answer, SUBREADER, spans_told(desk), read)
+
+
+def answer_of(turns: int, take: Callable[[int], Done]) -> str | None:
+    """What a sub-run answers in at most so many turns; ``None`` if it comes to no answer."""
+    errors = 0
     for turn in range(1, turns + 1):
-        done = _sub_turn(inner, turn, turns)
+        done = take(turn)
         errors = errors + 1 if done.error else 0
-        if errors == MOST_ERRORS or done.unfilled:
-            break
+        if done.unfilled or errors == MOST_ERRORS:
+            return None
         if done.answer is not None:
-            read = _read(bench.records[first:])
-            return None if says_nothing(done.answer) else bench.keep(done.answer, SUBREADER, spans_told(desk), read)
-    raise ActionError("the helper came to no answer on this part; split it and use map")
+            return done.answer
+    return None
 
 
 def _sub_turn(inner: Bench, turn: int, turns: int) -> Done:

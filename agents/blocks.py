@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rereader.agents.calls import Caller
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import RunContext
 from rereader.models.base import LanguageModel
-from rereader.schema import Chunk, Document, ModelError, Span
+from rereader.schema import Chunk, Document, InputError, ModelError, Span
+
+LEAST_BLOCK = 64
+"""Tokens that a block has at least, unless fewer are asked for."""
 
 
 def blocks(context: RunContext, model: LanguageModel, tokens: int) -> list[Span]:
@@ -20,6 +24,21 @@ def blocks(context: RunContext, model: LanguageModel, tokens: int) -> list[Span]
     if key not in context.cuts:
         context.cuts[key] = [span for document in context.documents for span in _cut(context, model, document, tokens)]
     return context.cuts[key]
+
+
+def fitting_blocks(context: RunContext, caller: Caller, wanted: int, room: int) -> list[Span]:
+    """Blocks of ``wanted`` tokens, or of as many as there is room for in a window, which is said then.
+
+    Raises:
+        InputError: If the room is too small for a block to say anything.
+    """
+    size, name, window = min(wanted, room), caller.model.name, caller.model.context_window
+    if size < min(LEAST_BLOCK, wanted):
+        msg = f"No block of text fits the {window:,} tokens of {name} beside what must stand with it."
+        raise InputError(msg, "Ask for shorter memories or recaps, or choose a reader with a larger window.")
+    if size < wanted:
+        context.warn(f"Blocks have {size:,} tokens instead of {wanted:,}, to fit {name}.")
+    return blocks(context, caller.model, size)
 
 
 def _cut(context: RunContext, model: LanguageModel, document: Document, tokens: int) -> Iterator[Span]:

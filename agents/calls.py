@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +38,7 @@ from rereader.models.base import (
 )
 from rereader.models.loss_windows import tokens_read
 from rereader.prompts.loader import SlotValue, Template, as_pieces, prompt_sha256, references
-from rereader.schema import BudgetMeter, Usage
+from rereader.schema import BudgetMeter, Interrupted, Usage
 from rereader.tools.attended import Cue
 
 
@@ -65,6 +67,19 @@ class Done:
     calls: int = 0
 
 
+class Stop(threading.Event):
+    """Set when the user asks to stop, and when the budget's time is over: a model ends at its next token then."""
+
+    def __init__(self, asked: Cancel, meter: BudgetMeter) -> None:
+        super().__init__()
+        self._asked = asked
+        self._meter = meter
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        return self._asked.is_set() or self._meter.out_of_time
+
+
 @dataclass
 class CallLog:
     """What the calls of a step are charged to and written in."""
@@ -80,6 +95,25 @@ class CallLog:
     def note(self, kind: str, model: str, started: float, *, amount: float, written: int = 0, calls: int = 0) -> None:
         """Write down finished work that began at ``started`` (``time.monotonic``)."""
         self.done.append(Done(kind, model, time.monotonic() - started, amount, written, calls))
+
+    @contextmanager
+    def stopping(self) -> Iterator[Cancel]:
+        """What a model asks whether to stop.
+
+        Raises:
+            BudgetSpent: If it was the time that stopped the model.
+            Interrupted: If it was the user.
+        """
+        try:
+            yield Stop(self.cancel, self.meter)
+        except Interrupted:
+            if not self.cancel.is_set():
+                self.meter.reserve(tokens=0, calls=0)
+            raise
+
+
+Run = Callable[[Sequence[int], Cancel], list[bytes]]
+"""Calls the model for the positions that no reply was found for, until told to stop."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +150,10 @@ class Caller:
             "seed": sampling.seed,
         }
 
-        def run(todo: Sequence[int]) -> list[bytes]:
+        def run(todo: Sequence[int], stop: Cancel) -> list[bytes]:
             prompts = [batch.prompts[i] for i in todo]
             started = time.monotonic()
-            replies = self.model.generate(prompts, sampling, self._log.cancel)
+            replies = self.model.generate(prompts, sampling, stop)
             self._note("generate", batch, todo, started, sum(reply.completion_tokens for reply in replies))
             return [pack_generation(reply) for reply in replies]
 
@@ -141,10 +175,10 @@ class Caller:
         null_prompt = null.prompt if null else None
         settings = {"options": list(options), "null": prompt_sha256(null_prompt) if null_prompt else ""}
 
-        def run(todo: Sequence[int]) -> list[bytes]:
+        def run(todo: Sequence[int], stop: Cancel) -> list[bytes]:
             prompts = [batch.prompts[i] for i in todo]
             started = time.monotonic()
-            rows = self.model.choose(prompts, options, null_prompt, self._log.cancel)
+            rows = self.model.choose(prompts, options, null_prompt, stop)
             self._note("score", batch, todo, started)
             return [pack_floats(row) for row in rows]
 
@@ -156,10 +190,10 @@ class Caller:
     def log_likelihood(self, requests: Sequence[Request], continuations: Sequence[str]) -> Float32Array:
         """Log-probability of ``continuations[i]`` after request ``i``: float32 [n]."""
 
-        def run(todo: Sequence[int]) -> list[bytes]:
+        def run(todo: Sequence[int], stop: Cancel) -> list[bytes]:
             prompts, wanted = [batch.prompts[i] for i in todo], [continuations[i] for i in todo]
             started = time.monotonic()
-            values = self.model.log_likelihood(prompts, wanted, self._log.cancel)
+            values = self.model.log_likelihood(prompts, wanted, stop)
             self._note("score", batch, todo, started)
             return [pack_floats(values[i : i + 1]) for i in range(len(todo))]
 
@@ -187,9 +221,9 @@ class Caller:
         batch = self._batch([request])
         places, asked = (request.template.places(name, request.slots) for name in (slot, "question"))
 
-        def run(_: Sequence[int]) -> list[bytes]:
+        def run(_: Sequence[int], stop: Cancel) -> list[bytes]:
             started = time.monotonic()
-            found = self.model.attention(batch.prompts[0], heads, self._log.cancel, keep)
+            found = self.model.attention(batch.prompts[0], heads, stop, keep)
             row = cue.of(found, [found.ranges[place] for place in asked])
             scores = TokenScores(tuple(row[slice(*found.ranges[place])] for place in places), found.read)
             self._log.note("score", self.model.name, started, amount=found.read, calls=1)
@@ -218,9 +252,9 @@ class Caller:
         ids = [token for found in self.model.token_ids([*before, *text]) for token in found]
         batch = _Batch([request.prompt], [tokens_read(len(ids), lengths, first)])
 
-        def run(todo: Sequence[int]) -> list[bytes]:
+        def run(todo: Sequence[int], stop: Cancel) -> list[bytes]:
             started = time.monotonic()
-            found = self.model.token_losses(ids, lengths, first, self._log.cancel)
+            found = self.model.token_losses(ids, lengths, first, stop)
             self._note("score", batch, todo, started)
             return [pack_floats(found[:, first:].reshape(-1))]
 
@@ -236,7 +270,7 @@ class Caller:
         requests: Sequence[Request],
         batch: _Batch,
         settings: Sequence[Mapping[str, Any]],
-        run: Callable[[Sequence[int]], list[bytes]],
+        run: Run,
     ) -> Float32Array:
         replies = self._replies(method, batch, settings, 0, run)
         scores = [unpack_floats(reply) for reply, _ in replies]
@@ -255,7 +289,7 @@ class Caller:
         batch: _Batch,
         settings: Sequence[Mapping[str, Any]],
         max_new_tokens: int,
-        run: Callable[[Sequence[int]], list[bytes]],
+        run: Run,
     ) -> list[tuple[bytes, bool]]:
         """Each request's reply, and whether it came from the cache; ``run`` is given the positions that did not."""
         if not batch.prompts:
@@ -267,7 +301,8 @@ class Caller:
         found = self._cache.get(keys)
         todo = {key: i for i, key in enumerate(keys) if key not in found}
         try:
-            fresh = dict(zip(todo, run(list(todo.values())), strict=True)) if todo else {}
+            with self._log.stopping() as stop:
+                fresh = dict(zip(todo, run(list(todo.values()), stop), strict=True)) if todo else {}
         except BaseException:
             self._log.meter.refund(tokens=needed)
             raise
@@ -297,7 +332,7 @@ class Caller:
         call = Call(
             role=self.role,
             method=method,
-            template=f"{request.template.name}@{request.template.sha256[:16]}",
+            template=f"{request.template.name}@{request.template.digest}",
             slots=references(request.slots),
             prompt_sha256=prompt_sha256(request.prompt),
             reply=reply,
@@ -325,7 +360,8 @@ class EmbedCaller:
         missing = {key: head for key, head in zip(keys, heads, strict=True) if key not in found}
         if missing:
             started = time.monotonic()
-            vectors = self.embedder.embed(list(missing.values()), self._log.cancel, kind)
+            with self._log.stopping() as stop:
+                vectors = self.embedder.embed(list(missing.values()), stop, kind)
             fresh = {key: pack_floats(vectors[i]) for i, key in enumerate(missing)}
             self._cache.put("embed", fresh, self._log.document_ids)
             found |= fresh

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from rereader.agents.actions import ActionError
-from rereader.agents.actor import MOST_ERRORS, Done
-from rereader.agents.calls import Caller, Request
+from rereader.agents.actor import Done, answer_of
+from rereader.agents.calls import Caller, Request, Stop
 from rereader.agents.context import RunContext
 from rereader.agents.desk import ACTOR, DOC, EXCHANGE, PLANNER, SUBREADER, Desk, Turn, Variable, history
 from rereader.agents.planner import metadata
@@ -190,7 +191,7 @@ def _cell(bench: Bench, text: str, whole: str) -> Cell:
         output_characters=settings.output_characters,
         depth=settings.depth if _may_recurse(bench) else 1,
     )
-    return Cell(whole, Sandbox(text, limits, bench.context.cancel.is_set))
+    return Cell(whole, Sandbox(text, limits, Stop(bench.context.cancel, bench.context.meter).is_set))
 
 
 def rebuild(sandbox: Sandbox, exchanges: Sequence[dict[str, Any]]) -> bool:
@@ -284,18 +285,12 @@ def _sub_run(bench: Bench, cell: Cell, question: str, text: str) -> str:
     desk = Desk({DOC: Variable(DOC, "text", value=text)})
     inner = replace(bench, question=question, desk=desk, depth=bench.depth + 1)
     own = _cell(inner, text, cell.text)
-    errors, turns = 0, bench.context.settings.turns
-    try:
-        for turn in range(1, turns + 1):
-            done = _sub_turn(inner, own, turn, turns)
-            errors = errors + 1 if done.error else 0
-            if errors == MOST_ERRORS or done.unfilled:
-                break
-            if done.answer is not None:
-                return done.answer
-    finally:
-        own.sandbox.close()
-    raise ActionError("the sub-run came to no answer; use llm_query on smaller parts")
+    turns = bench.context.settings.turns
+    with closing(own):
+        answer = answer_of(turns, lambda turn: _sub_turn(inner, own, turn, turns))
+    if answer is None:
+        raise ActionError("the sub-run came to no answer; use llm_query on smaller parts")
+    return answer
 
 
 def _sub_turn(inner: Bench, own: Cell, turn: int, turns: int) -> Done:

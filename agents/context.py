@@ -137,6 +137,8 @@ class RunContext:
     """Documents whose language was looked at; every wave asks, and finding it out takes a while."""
     cuts: dict[tuple[str, int], list[Span]] = field(default_factory=dict)
     """Blocks by model and size; every step asks, and a resumed run cuts the same ones again."""
+    trees: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    """Levels of record ids of the trees of recaps by document; several steps ask for them."""
     live: dict[str, Closing] = field(default_factory=dict)
     """What lives until the run ends or stops, such as a sandbox; a resumed run makes it anew."""
 

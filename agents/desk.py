@@ -140,7 +140,7 @@ def whole_text(context: RunContext) -> Variable:
 def desk_of(state: ReadingState, context: RunContext) -> Desk:
     """The desk as the ledger has it."""
     desk = Desk({DOC: whole_text(context)})
-    held = [entry.record for entry in context.memory.read(state.get("memory_version", 0), "note")]
+    held = [entry.record for entry in context.memory.read(state.get("memory_version", 0), "desk")]
     known = {record.id: record for record in held}
     for record in sorted(held, key=lambda record: (record.step, record.ordinal)):
         _put(desk, record, known)

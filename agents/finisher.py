@@ -14,8 +14,6 @@ from rereader.schema import Answer, Evidence, Match, Record, Span
 from rereader.schema.answer import Status
 from rereader.tools.citations import supports
 
-_WRITERS = ("rememberer", "recaller", "recapper")
-"""Agents whose notes are what a reader could take for an answer; others note what they did."""
 NOT_STATED = "I found no answer to this in the text."
 
 
@@ -61,7 +59,7 @@ def assemble(state: ReadingState, context: RunContext, steps: list[Step], scores
 
 def _best_so_far(state: ReadingState, context: RunContext, found: list[Record]) -> tuple[str, list[Record]]:
     """What a run whose budget is spent can say: the newest of its notes, else its best quote."""
-    held = [record for record in notes(state, context) if record.agent in _WRITERS and record.content]
+    held = [record for record in notes(state, context) if record.content]
     if held:
         return held[-1].content, []
     return (found[0].content if found else ""), found[:1]

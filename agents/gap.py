@@ -19,9 +19,8 @@ from rereader.agents.calls import Caller, Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
 from rereader.agents.segments import SEGMENT_TOKENS, Key, segment_of, span_in, stretches_of
-from rereader.agents.spending import end_with_quotes
 from rereader.prompts.loader import Piece, load
-from rereader.schema import BudgetSpent, Document, InputError, Record, RecordKind, Span
+from rereader.schema import Document, InputError, Record, RecordKind, Span
 from rereader.tools.key_tokens import KeyRule, key_tokens
 from rereader.tools.words import WORD, content_words
 
@@ -57,17 +56,16 @@ def find_keys(state: ReadingState, context: RunContext) -> Outcome:
     """Node: the words that rest on something far back, and the segments that they rest on."""
     scorer = _scorer(context)
     found: list[tuple[int, Key, Span]] = []
-    try:
-        for position, document in enumerate(context.documents):
-            losses = text_losses(context, scorer, document)
-            words = _keys(context, document, losses)
-            stretches = stretches_of(context, scorer, document) if words else []
-            for key in words:
-                segment = segment_of(context, scorer, document, key, stretches)
-                if segment is not None:
-                    found.append((position, key, segment))
-    except BudgetSpent as error:
-        return end_with_quotes(state, context, error)
+    for position, document in enumerate(context.documents):
+        losses = text_losses(context, scorer, document)
+        words, started = _keys(context, document, losses), time.monotonic()
+        stretches = stretches_of(context, scorer, document) if words else []
+        for number, key in enumerate(words):
+            context.checkpoint()
+            context.progress("gap", started, number, len(words))
+            segment = segment_of(context, scorer, document, key, stretches)
+            if segment is not None:
+                found.append((position, key, segment))
     context.library.records.add([_record(context, i, *one) for i, one in enumerate(found)])
     keys = [[position, key.start, key.end, segment.start, segment.end] for position, key, segment in found]
     losses_of = [[round(key.long, 3), round(key.short, 3)] for _, key, _ in found]

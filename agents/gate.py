@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from rereader.agents.calls import Request
+from rereader.agents.calls import Caller, Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, TOKENS_PER_WORD, Facts, StageCost, Work, costs
 from rereader.agents.ledger import quotes, seeds
 from rereader.agents.reranker import attention_of, attention_work
 from rereader.agents.retriever import targets_of
 from rereader.agents.searcher import ChunkKey, Query, Target, dense_chunks, lexical_chunks, queries_of
+from rereader.models.base import Float32Array
 from rereader.prompts.loader import Piece, SlotValue, load
 from rereader.schema import Record, Span
 from rereader.tools.ranking import Ranking, add_up, add_z_scores
@@ -119,11 +120,16 @@ def judge(
         requests.append(Request(template, {"memory": ""}))
         values = scorer.log_likelihood(requests, [question] * len(requests))
         return {key: float(value - values[-1]) for key, value in zip(candidates, values[:-1], strict=True)}
-    template = load("gate")
-    shared: dict[str, SlotValue] = {"question": question, "known": [*_known(known), _END_OF_SHARED]}
-    requests = [Request(template, {"memory": [memory], **shared}) for memory in memories]
-    rows = scorer.choose(requests, ["A", "B"], null=Request(template, {"memory": "", **shared}))
+    rows = yes_or_no(scorer, question, _known(known), memories)
     return {key: float(row[_YES]) for key, row in zip(candidates, rows, strict=True)}
+
+
+def yes_or_no(scorer: Caller, question: str, known: Sequence[Piece], memories: Sequence[Piece]) -> Float32Array:
+    """Log-probability that each memory helps, and that it does not, less those of an empty one: float32 [n, 2]."""
+    template = load("gate")
+    shared: dict[str, SlotValue] = {"question": question, "known": [*known, _END_OF_SHARED]}
+    requests = [Request(template, {"memory": [memory], **shared}) for memory in memories]
+    return scorer.choose(requests, ["A", "B"], null=Request(template, {"memory": "", **shared}))
 
 
 def combine(

@@ -52,7 +52,7 @@ def gists_stored(settings: Any, document: DocumentFacts, method: str) -> int:
     """Gists that the library holds, as far as can be told without loading the gister."""
     if method == "extract":
         return document.gists.get(extract_key(settings), 0)
-    ending = f":{load('gist').sha256[:16]}:{_GIST_TOKENS}"
+    ending = f":{load('gist').digest}:{_GIST_TOKENS}"
     found = [n for key, n in document.gists.items() if key.startswith("model:") and key.endswith(ending)]
     return max(found, default=0)
 
@@ -90,7 +90,7 @@ def gist_key(context: RunContext, method: str) -> str:
     if method == "extract":
         return extract_key(context.settings)
     template = load("gist")
-    return f"model:{context.need('gister').model.fingerprint[:16]}:{template.sha256[:16]}:{_GIST_TOKENS}"
+    return f"model:{context.need('gister').model.fingerprint[:16]}:{template.digest}:{_GIST_TOKENS}"
 
 
 def extract_key(settings: Any) -> str:

@@ -94,7 +94,8 @@ def _embed_all(context: RunContext, space: Space) -> Space:
         if ordinal + len(windows) > done:
             mark = context.mark()
             texts = [window.text for window in windows]
-            matrix = context.models.embedder.embed(texts, context.cancel)
+            with context.log.stopping() as stop:
+                matrix = context.models.embedder.embed(texts, stop)
             size = sum(context.models.embedder.count_tokens(texts))
             context.usage.embedded_tokens += size
             with context.storing(mark):

@@ -15,10 +15,9 @@ from rereader.agents.ledger import in_document_order, listed, quotes
 from rereader.agents.quoter import quote_sources
 from rereader.agents.recap_tree import ensure_tree, fitting, recap_room
 from rereader.agents.recapper import WRITTEN, tagged
-from rereader.agents.spending import end_with_quotes
 from rereader.models.base import Sampling
 from rereader.prompts.loader import SlotValue, load
-from rereader.schema import BudgetSpent, Record
+from rereader.schema import Record
 from rereader.tools.sentences import sentence_spans
 
 
@@ -87,8 +86,5 @@ def answer_leaves(state: ReadingState, context: RunContext) -> Outcome:
         "question": state["question"],
     }
     sampling = Sampling(settings.max_new_tokens, stop=("\n",), seed=settings.seed)
-    try:
-        reply = context.need("reader").generate([Request(load("answer_recap"), slots)], sampling)[0]
-    except BudgetSpent as error:
-        return end_with_quotes(state, context, error)
+    reply = context.need("reader").generate([Request(load("answer_recap"), slots)], sampling)[0]
     return conclude(state, context, parse(reply, evidence, state["question"]), found, evidence)

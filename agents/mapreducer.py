@@ -43,7 +43,7 @@ def finish_recursion(state: ReadingState, context: RunContext) -> Outcome:
         context.warn(f"The recursive run ended with {state['ending']}; parts found by search were asked instead.")
         asked = likely_parts(bench)
         reply = map_reduce(bench, asked)
-    version = context.memory.write(state.get("memory_version", 0), [("note", record) for record in bench.records])
+    version = context.memory.write(state.get("memory_version", 0), [("desk", record) for record in bench.records])
     state = {**state, "memory_version": version}
     places = [*places_of(context, desk_of(state, context)), *asked]
     if context.settings.answer:

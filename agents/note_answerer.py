@@ -36,4 +36,5 @@ def answer_memory(state: ReadingState, context: RunContext) -> Outcome:
     slots: dict[str, SlotValue] = {"question": state["question"], "memory": shown(held, NOTHING_YET)}
     sampling = Sampling(settings.max_new_tokens, stop=("\n",), seed=settings.seed)
     reply = context.need("reader").generate([Request(load("answer_memory"), slots)], sampling)[0]
-    return conclude_with_quotes(state, context, reply, sources)
+    made = conclude_with_quotes(state, context, reply, sources)
+    return Outcome({**made.update, "status": "budget_spent"}, made.detail) if state.get("ended") else made

@@ -29,8 +29,12 @@ def note(
     kind: RecordKind = RecordKind.NOTE,
     ordinal: int = 0,
     model: str = "",
+    prompt: str = "",
 ) -> Record:
-    """A note that an agent writes in this step, made of what ``spans`` say and of its ``parents``."""
+    """A note that an agent writes in this step, made of what ``spans`` say and of its ``parents``.
+
+    ``prompt`` is the digest of the prompt that a model wrote it for.
+    """
     return Record.create(
         run_id=context.run_id,
         kind=kind,
@@ -40,6 +44,7 @@ def note(
         parents=[parent.id for parent in parents],
         step=context.step,
         ordinal=ordinal,
+        prompt_hash=prompt,
         model=model,
     )
 

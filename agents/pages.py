@@ -83,7 +83,7 @@ def gists_stored(settings: Any, document: DocumentFacts) -> int:
 def expected_pages(settings: Any, document: DocumentFacts) -> int:
     """How many pages a document has; until they are made, how many of a middling size it would have.
 
-    There may be as many as of ``min_words`` each: no two pages in a row have fewer than twice that, or ``max_words``.
+    There may be about as many as of ``min_words`` each: a page has fewer only where it and the next pass ``max_words``.
     """
     known = pages_stored(settings, document)
     if known:
@@ -104,12 +104,12 @@ def _stored(document: DocumentFacts, kind: str, *parts: str) -> int:
 
 def _pages_ending(settings: Any) -> str:
     limits = f"{settings.min_words}-{settings.max_words}-{settings.rest_words}"
-    prompt = "" if settings.pagination == "uniform" else f":{load('page_break').sha256[:16]}"
+    prompt = "" if settings.pagination == "uniform" else f":{load('page_break').digest}"
     return f"{settings.pagination}:{limits}{prompt}"
 
 
 def _gists_ending(settings: Any) -> str:
-    return f"{load('page_gist').sha256[:16]}:{settings.gist_tokens}"
+    return f"{load('page_gist').digest}:{settings.gist_tokens}"
 
 
 def _fingerprint(model: LanguageModel | None) -> str:

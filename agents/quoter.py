@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from rereader.agents.answerer import Draft, conclude, parse
+from rereader.agents.answerer import Draft, carriers, conclude, parse
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.ledger import add_quotes, in_document_order, quotes, select, slices, words_held
@@ -46,8 +46,8 @@ def conclude_with_quotes(
     evidence = in_document_order(context, found)
     if not evidence:
         return _without_quotes(context, draft)
-    cited = parse(replace(reply, text=draft.text), evidence, state["question"]).cited
-    made = conclude(state, context, replace(draft, cited=cited), found, evidence)
+    draft = replace(draft, cited=carriers(draft.text, evidence, state["question"]))
+    made = conclude(state, context, draft, found, evidence)
     return Outcome({"memory_version": version, **made.update}, {**made.detail, "scores": scores})
 
 
@@ -103,8 +103,8 @@ def _rank_one(
     chunks, library = target.chunking, context.library
     within = None
     if sum(end - start for start, end in stretches) <= _SHORT:
-        touched = [chunk.ordinal for chunk in library.chunks.range(chunks) if _touches(stretches, chunk.span)]
-        within = [passage.id for passage in library.chunks.passages_of(chunks, touched)]
+        touched = {c.ordinal for stretch in stretches for c in library.chunks.overlapping(chunks, *stretch)}
+        within = [passage.id for passage in library.chunks.passages_of(chunks, sorted(touched))]
     scores: dict[int, float] = {}
     for words in wanted:
         for identity, share in library.fulltext.coverage(chunks.id, words, DEPTH, within):

@@ -20,6 +20,7 @@ from rereader.agents.calls import Caller, Request
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
+from rereader.agents.gate import yes_or_no
 from rereader.agents.gister import ensure_gists
 from rereader.agents.notes import NOTHING_YET, WRITTEN, note, notes, shown
 from rereader.memory.chunks import Chunking
@@ -30,7 +31,6 @@ from rereader.schema import InputError, Record
 _LET_IN = 0.1
 """Share of the chunks that is expected to be let in."""
 _TEMPLATE_TOKENS = 128
-_END_OF_SHARED = Piece("\n", trusted=True, cacheable=True)
 Place = tuple[Chunking, int]
 
 
@@ -114,12 +114,8 @@ def _memory(context: RunContext, place: Place) -> Piece:
 
 def _gate(context: RunContext, question: str, known: Sequence[Record], pieces: Sequence[Piece]) -> Float32Array:
     """How sure the gate is that each chunk helps: float32 [chunks], 0 to 1; a half is what it says of an empty one."""
-    gate = _gatekeeper(context)
-    template = load("gate")
     before = [Piece("Known already: ", trusted=True), *shown(known, "")] if known else []
-    shared: dict[str, SlotValue] = {"question": question, "known": [*before, _END_OF_SHARED]}
-    requests = [Request(template, {"memory": [piece], **shared}) for piece in pieces]
-    rows = gate.choose(requests, ["A", "B"], null=Request(template, {"memory": "", **shared}))
+    rows = yes_or_no(_gatekeeper(context), question, before, pieces)
     sure: Float32Array = 1.0 / (1.0 + np.exp(rows[:, 1] - rows[:, 0]))
     return sure
 
@@ -133,8 +129,10 @@ def _rewrite(state: ReadingState, context: RunContext, known: Sequence[Record], 
     reader, settings = context.need("reader"), context.settings
     slots: dict[str, SlotValue] = {"question": state["question"], "known": shown(known, NOTHING_YET), "memory": [piece]}
     sampling = Sampling(settings.working_tokens, seed=settings.seed)
-    text = reader.generate([Request(load("rewrite"), slots)], sampling)[0].text.strip()
+    request = Request(load("rewrite"), slots)
+    text = reader.generate([request], sampling)[0].text.strip()
     gist = context.library.records.get([piece.record]) if piece.record else []
     spans = [context.library.chunks.chunk(*place).span]
-    written = note(context, text, "recaller", spans=spans, parents=[*known, *gist], model=reader.model.name)
+    parents, prompt = [*known, *gist], request.template.digest
+    written = note(context, text, "recaller", spans=spans, parents=parents, model=reader.model.name, prompt=prompt)
     return context.memory.write(state.get("memory_version", 0), [("note", written)], known)

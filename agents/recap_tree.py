@@ -19,14 +19,14 @@ from rereader.agents.quoter import quote_sources
 from rereader.agents.recapper import (
     WRITTEN,
     answer_whole,
-    part_tokens,
+    part_size,
     parts_of,
     recap_request,
     tagged,
     words_wanted,
     write,
 )
-from rereader.agents.spending import end_with_quotes
+from rereader.agents.spending import end_with_draft
 from rereader.prompts.loader import load
 from rereader.schema import BudgetSpent, Document, InputError, Record, RecordKind, Span
 
@@ -41,6 +41,9 @@ _STORED = 16.0
 """Bytes in the library per token of a recap."""
 
 
+Levels = tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True)
 class Tree:
     """The recaps of a document by their ids, leaves first; the last level holds the root.
@@ -49,7 +52,7 @@ class Tree:
     """
 
     document_id: str
-    levels: tuple[tuple[str, ...], ...]
+    levels: Levels
 
     @property
     def root(self) -> str:
@@ -86,7 +89,7 @@ def merges(leaves: int, fan: int) -> int:
 
 def tree_cost(settings: Any, facts: Facts) -> StageCost:
     """One call for each part and one for each merge; none if the tree is there, which is not known without a model."""
-    size = max(1, part_tokens(settings, facts.reader_window, facts.question_tokens))
+    size = part_size(settings, facts)
     leaves = [-(-document.tokens // size) for document in facts.documents]
     above = sum(merges(count, settings.fan) for count in leaves)
     calls, written = sum(leaves) + above, round(WRITTEN * settings.recap_tokens)
@@ -102,9 +105,9 @@ def grow(state: ReadingState, context: RunContext) -> Outcome:
         trees = [ensure_tree(context, document) for document in context.documents]
     except BudgetSpent as error:
         # A graph without the setting grows trees for nothing but requests about the whole.
-        request = getattr(context.settings, "request", "whole")
-        draft = _top_so_far(context) if request == "whole" else ""
-        return end_with_quotes(state, context, error, draft)
+        if getattr(context.settings, "request", "whole") != "whole":
+            raise
+        return end_with_draft(context, error, _top_so_far(context))
     levels = {tree.document_id[:12]: [len(level) for level in tree.levels] for tree in trees}
     return Outcome(detail={"levels": levels, "roots": [tree.root for tree in trees]})
 
@@ -119,6 +122,12 @@ def ensure_tree(context: RunContext, document: Document) -> Tree:
         BudgetSpent: If the budget has no room for the next batch.
         InputError: If no part, or not ``fan`` recaps, fit the reader's window.
     """
+    if document.id not in context.trees:
+        context.trees[document.id] = _ensure_tree(context, document)
+    return Tree(document.id, context.trees[document.id])
+
+
+def _ensure_tree(context: RunContext, document: Document) -> Levels:
     reader = context.need("reader")
     _check_fan(context, reader)
     spans = [span for span in parts_of(context, reader) if span.document_id == document.id]
@@ -131,7 +140,7 @@ def ensure_tree(context: RunContext, document: Document) -> Tree:
         levels = [_ensure(context, reader, level, stored)]
         while len(levels[-1]) > 1:
             levels.append(_merged(context, reader, levels[-1], len(levels), stored))
-    return Tree(document.id, tuple(tuple(record.id for record in made) for made in levels))
+    return tuple(tuple(record.id for record in made) for made in levels)
 
 
 class _Stored:
@@ -159,7 +168,7 @@ def _check_fan(context: RunContext, reader: Caller) -> None:
 
 def _key(context: RunContext, reader: Caller, template: str) -> str:
     """What decides a recap besides what it is made of."""
-    return f"{template}:{reader.model.fingerprint[:16]}:{load(template).sha256[:16]}:{context.settings.recap_tokens}"
+    return f"{template}:{reader.model.fingerprint[:16]}:{load(template).digest}:{context.settings.recap_tokens}"
 
 
 def _merged(context: RunContext, reader: Caller, below: Sequence[Record], level: int, stored: _Stored) -> list[Record]:
@@ -218,8 +227,9 @@ def _record(node: _Node, text: str, model: str) -> Record:
 def _top_so_far(context: RunContext) -> str:
     """The recaps that stand highest in trees that are not finished, in the order of the texts."""
     texts: list[str] = []
+    keys = {_key(context, context.need("reader"), template) for template in ("recap", "recap_merge")}
     for document in context.documents:
-        records = [r for r in context.library.records.of_run(document.id) if r.kind is RecordKind.RECAP and r.content]
+        records = [r for r in context.library.records.of_run(document.id) if r.prompt_hash in keys and r.content]
         merged = {parent for record in records for parent in record.parents}
         tops = sorted((r for r in records if r.id not in merged), key=lambda r: (r.spans[0].start, -r.spans[0].end))
         end = 0
@@ -257,7 +267,7 @@ def summarise(state: ReadingState, context: RunContext) -> Outcome:
             return quote_sources(state, context, "\n".join(record.content for record in shown), whole)
         return answer_whole(state, context, tagged(shown, "Recaps of the text's parts, in order:\n"), [], whole)
     except BudgetSpent as error:
-        return end_with_quotes(state, context, error, _top_so_far(context))
+        return end_with_draft(context, error, _top_so_far(context))
 
 
 def recap_room(context: RunContext, question: str, written: int, shown: Sequence[Record] = ()) -> int:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from rereader.agents.blocks import blocks
+from rereader.agents.blocks import LEAST_BLOCK, fitting_blocks
 from rereader.agents.calls import Caller, Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import ANSWER_WRITTEN, PROMPT_TOKENS, Facts, StageCost, Work, costs
@@ -19,10 +19,10 @@ from rereader.agents.gap import RULE
 from rereader.agents.notes import note, notes
 from rereader.agents.quoter import conclude_with_quotes, quote_sources
 from rereader.agents.segments import SEGMENT_TOKENS
-from rereader.agents.spending import check_room, end_with_quotes
+from rereader.agents.spending import check_room
 from rereader.models.base import Sampling
 from rereader.prompts.loader import Piece, SlotValue, load
-from rereader.schema import BudgetSpent, InputError, Record, RecordKind, Span
+from rereader.schema import BudgetSpent, Record, RecordKind, Span
 
 OPEN, CLOSE = "<recap>", "</recap>"
 _TAG = re.compile(r"</?recap>")
@@ -30,16 +30,23 @@ _TOKENS_PER_WORD = 1.7
 """Of a model's tokens and the words that it is asked for: fewer words, so that recaps end by themselves."""
 _SLACK = 64
 _TEMPLATE_TOKENS = 160
-_LEAST_PART = 64
 WRITTEN = 0.6
 """Share of the most tokens of a recap that it is expected to have."""
 
 
-def part_tokens(settings: Any, window: int, asked: int, segments: int = 0) -> int:
-    """Tokens of a part: as many as wanted, or fewer if they do not fit beside recaps, segments and the question."""
+def part_room(settings: Any, window: int, asked: int, segments: int = 0) -> int:
+    """Tokens of a part that fit a window beside recaps, segments and the question."""
     reading = 2 * settings.recap_tokens + segments
     answering = settings.recap_tokens + asked + max(settings.max_new_tokens, settings.summary_tokens)
-    return min(int(settings.every), int(window - max(reading, answering) - _TEMPLATE_TOKENS - _SLACK))
+    room: int = window - max(reading, answering) - _TEMPLATE_TOKENS - _SLACK
+    return room
+
+
+def part_size(settings: Any, facts: Facts, segments: int = 0) -> int:
+    """Tokens of a part that are expected."""
+    room = part_room(settings, facts.reader_window, facts.question_tokens, segments)
+    size: int = max(LEAST_BLOCK, min(settings.every, room))
+    return size
 
 
 def parts_of(context: RunContext, reader: Caller, question: str = "", segments: int = 0) -> list[Span]:
@@ -54,14 +61,9 @@ def parts_of(context: RunContext, reader: Caller, question: str = "", segments: 
     Raises:
         InputError: If none fits the reader's window.
     """
-    settings, window = context.settings, reader.model.context_window
-    size = part_tokens(settings, window, sum(reader.model.count_tokens([question])), segments)
-    if size < min(_LEAST_PART, settings.every):
-        msg = f"No part of a text fits the {window:,} tokens of {reader.model.name} beside recap and question."
-        raise InputError(msg, "Lower recap_tokens, or choose a reader with a larger window.")
-    if size < settings.every:
-        context.warn(f"Parts have {size:,} tokens instead of {settings.every:,}, to fit {reader.model.name}.")
-    return blocks(context, reader.model, size)
+    asked = sum(reader.model.count_tokens([question]))
+    room = part_room(context.settings, reader.model.context_window, asked, segments)
+    return fitting_blocks(context, reader, context.settings.every, room)
 
 
 def _segment_room(settings: Any) -> int:
@@ -71,8 +73,7 @@ def _segment_room(settings: Any) -> int:
 
 def _part_counts(settings: Any, facts: Facts) -> tuple[int, int]:
     """Parts that the documents will be read in, and the tokens of the last one."""
-    room = _segment_room(settings)
-    size = max(_LEAST_PART, part_tokens(settings, facts.reader_window, facts.question_tokens, room))
+    size = part_size(settings, facts, _segment_room(settings))
     counts = [-(-document.tokens // size) for document in facts.documents]
     return sum(counts), (facts.documents[-1].tokens - 1) % size + 1 if counts else 0
 
@@ -134,8 +135,8 @@ def _condense(
     text = write(context, reader, [request])[0]
     if not text:
         return None
-    model = reader.model.name
-    return note(context, text, "recapper", spans=spans, parents=held, kind=RecordKind.RECAP, model=model)
+    model, prompt = reader.model.name, request.template.digest
+    return note(context, text, "recapper", spans=spans, parents=held, kind=RecordKind.RECAP, model=model, prompt=prompt)
 
 
 def recap_request(
@@ -212,10 +213,7 @@ def answer_recap(state: ReadingState, context: RunContext) -> Outcome:
     sources = parts[: last + 1] if settings.recaps == "on" else parts[last:]
     if not settings.answer:
         return quote_sources(state, context, "\n".join(record.content for record in held), sources)
-    try:
-        made = _answer(state, context, reader, parts[last], held, sources)
-    except BudgetSpent as error:
-        return end_with_quotes(state, context, error)
+    made = _answer(state, context, reader, parts[last], held, sources)
     return Outcome({**made.update, "status": "budget_spent"}, made.detail) if state.get("ended") else made
 
 

@@ -77,7 +77,7 @@ def plan(state: ReadingState, context: RunContext) -> Outcome:
     turns = context.settings.turns
     line = plan_code(bench, turn, turns) if context.settings.mode == "code" else decide(bench, turn, turns)
     record = bench.keep(line, PLANNER)
-    version = context.memory.write(state.get("memory_version", 0), [("note", record)])
+    version = context.memory.write(state.get("memory_version", 0), [("desk", record)])
     return Outcome({"memory_version": version, "turn": turn}, {"turn": turn, "wrote": record.id})
 
 
@@ -87,11 +87,12 @@ def act(state: ReadingState, context: RunContext) -> Outcome:
     """Node: do what the root model wrote."""
     bench = bench_of(state, context)
     line = bench.desk.turns[-1].wrote.content
-    done = run_code(bench) if context.settings.mode == "code" else do(bench, line)
+    with context.log.stopping():
+        done = run_code(bench) if context.settings.mode == "code" else do(bench, line)
     if done.answer is not None and not done.unfilled:
         bench.keep(done.answer, ROOT)
     errors = state.get("errors", 0) + 1 if done.error else 0
-    version = context.memory.write(state.get("memory_version", 0), [("note", record) for record in bench.records])
+    version = context.memory.write(state.get("memory_version", 0), [("desk", record) for record in bench.records])
     used, before = bench.tally.used, state.get("sub_calls", 0)
     ending = ending_of(done, errors, state["turn"], context.settings.turns)
     update = {"memory_version": version, "errors": errors, "sub_calls": used, "ending": ending}

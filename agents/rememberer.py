@@ -11,21 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rereader.agents.blocks import blocks
+from rereader.agents.blocks import LEAST_BLOCK, fitting_blocks
 from rereader.agents.calls import Caller, Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
 from rereader.agents.notes import NOTHING_YET, WRITTEN, note, notes, shown
+from rereader.agents.spending import check_room
 from rereader.memory.working import Slot
 from rereader.models.base import Sampling
 from rereader.prompts.loader import Piece, SlotValue, load
-from rereader.schema import InputError, Record, RecordKind, Span
+from rereader.schema import BudgetSpent, Record, RecordKind, Span
 from rereader.tools.lexical import Words
 from rereader.tools.words import content_words
 
 _AGENT = "rememberer"
 _TEMPLATE_TOKENS = 320
-_LEAST_BLOCK = 64
 _FIELD = re.compile(r"^\s*(UPDATE|EXIT|RECALL|MEMORY)\s*:[ \t]*", re.IGNORECASE | re.MULTILINE)
 
 
@@ -38,15 +38,17 @@ class Reply:
     recall: str = ""
 
 
-def block_tokens(settings: Any, window: int, asked: int) -> int:
-    """Tokens of a block: as many as wanted, or fewer if they do not fit beside the memory."""
+def block_room(settings: Any, window: int, asked: int) -> int:
+    """Tokens of a block that fit a window beside the memory."""
     memory = (settings.memories + 1) * settings.memory_tokens + (settings.memory_tokens if settings.recall else 0)
-    return min(int(settings.block_tokens), int(window - memory - asked - _TEMPLATE_TOKENS))
+    room: int = window - memory - asked - _TEMPLATE_TOKENS
+    return room
 
 
 def remember_cost(settings: Any, facts: Facts) -> StageCost:
     """One call for each block, one after the other; none of them is spared unless reading may end early."""
-    size = max(_LEAST_BLOCK, block_tokens(settings, facts.reader_window, facts.question_tokens))
+    room = block_room(settings, facts.reader_window, facts.question_tokens)
+    size = max(LEAST_BLOCK, min(settings.block_tokens, room))
     calls = sum(-(-document.tokens // size) for document in facts.documents)
     held = settings.memories * WRITTEN + facts.question_tokens + PROMPT_TOKENS
     read = facts.tokens + calls * held
@@ -58,7 +60,7 @@ def remember_cost(settings: Any, facts: Facts) -> StageCost:
 def remember(state: ReadingState, context: RunContext) -> Outcome:
     """Node: read the next block and write the memory anew."""
     settings, reader = context.settings, context.need("reader")
-    parts = blocks(context, reader.model, _fitting(context, reader, state["question"]))
+    parts = _blocks(context, reader, state["question"])
     number = state.get("block", 0)
     if not parts:
         return Outcome({"block": 0, "windows": 0})
@@ -66,33 +68,43 @@ def remember(state: ReadingState, context: RunContext) -> Outcome:
     context.progress("read", started, number, len(parts))
     held = notes(state, context)
     request = _request(state, context, held, parts[number])
+    try:
+        _check_answer(context, reader, request)
+    except BudgetSpent as error:
+        if not held:
+            raise
+        context.warn(f"{error.message} Reading ended after {number:,} of {len(parts):,} blocks.")
+        return Outcome({"block": len(parts), "windows": len(parts), "ended": True}, {"block": number, "ended": True})
     sampling = Sampling(settings.memory_tokens, temperature=settings.temperature, seed=settings.seed + number)
     text = reader.generate([request], sampling)[0].text.strip()
     reply = parse(text) if _asks_more(settings) else Reply(text)
     if reply is None:
         context.usage.parse_failures += 1
         reply = Reply(text or None)
-    version, place = _keep(state, context, held, reply, parts[number])
+    version, place = _keep(state, context, held, reply, parts[number], request.template.digest)
     ends = settings.early_exit and reply.exits
     update = {"memory_version": version, "block": len(parts) if ends else number + 1, "windows": len(parts)}
     span = [parts[number].document_id[:12], parts[number].start, parts[number].end]
     return Outcome(update, {"block": number, "span": span, "rewritten": place, "exit": ends, "recall": reply.recall})
 
 
-def _fitting(context: RunContext, reader: Caller, question: str) -> int:
-    """Tokens of a block.
+def _blocks(context: RunContext, reader: Caller, question: str) -> list[Span]:
+    asked = reader.model.count_tokens([question])[0]
+    room = block_room(context.settings, reader.model.context_window, asked)
+    return fitting_blocks(context, reader, context.settings.block_tokens, room)
+
+
+def _check_answer(context: RunContext, reader: Caller, request: Request) -> None:
+    """Make sure that the budget has room for the next memory and for an answer from it.
 
     Raises:
-        InputError: If no block fits the reader's window.
+        BudgetSpent: If it has not.
     """
-    settings, window = context.settings, reader.model.context_window
-    size = block_tokens(settings, window, reader.model.count_tokens([question])[0])
-    if size < min(_LEAST_BLOCK, settings.block_tokens):
-        msg = f"No block of text fits the {window:,} tokens of {reader.model.name} beside the memory and the question."
-        raise InputError(msg, "Lower memory_tokens or memories, or choose a reader with a larger window.")
-    if size < settings.block_tokens:
-        context.warn(f"Blocks have {size:,} tokens instead of {settings.block_tokens:,}, to fit {reader.model.name}.")
-    return size
+    settings = context.settings
+    tokens = sum(reader.model.prompt_tokens([request.prompt])) + settings.memory_tokens
+    if settings.answer:
+        tokens += _TEMPLATE_TOKENS + settings.memories * settings.memory_tokens + settings.max_new_tokens
+    check_room(context, tokens, 1 + settings.answer)
 
 
 def _asks_more(settings: Any) -> bool:
@@ -170,7 +182,7 @@ def _recalled(state: ReadingState, context: RunContext, held: Sequence[Record]) 
 
 
 def _keep(
-    state: ReadingState, context: RunContext, held: Sequence[Record], reply: Reply, span: Span
+    state: ReadingState, context: RunContext, held: Sequence[Record], reply: Reply, span: Span, prompt: str
 ) -> tuple[int, int | None]:
     """Write what the reply says; the new memory version, and which part of the memory was rewritten."""
     added: list[tuple[Slot, Record]] = []
@@ -180,7 +192,9 @@ def _keep(
         place = _place(context.settings, held)
         old = [record for record in held if record.ordinal == place]
         model = context.need("reader").model.name
-        written = note(context, reply.memory, _AGENT, spans=[span], parents=old, ordinal=place, model=model)
+        written = note(
+            context, reply.memory, _AGENT, spans=[span], parents=old, ordinal=place, model=model, prompt=prompt
+        )
         added.append(("note", written))
         dropped += old
     if reply.recall and context.settings.recall:

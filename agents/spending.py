@@ -1,10 +1,9 @@
-"""What to do when the budget runs out before the answer: tell in time, and end with what can be had for nothing."""
+"""What to do when the budget runs out before the answer: tell in time, and end with what there is so far."""
 
 from __future__ import annotations
 
-from rereader.agents.context import Outcome, ReadingState, RunContext
-from rereader.agents.quoter import quote_sources
-from rereader.schema import BudgetMeter, BudgetSpent, Span
+from rereader.agents.context import Outcome, RunContext
+from rereader.schema import BudgetMeter, BudgetSpent
 
 
 def check_room(context: RunContext, tokens: int, calls: int) -> None:
@@ -18,17 +17,7 @@ def check_room(context: RunContext, tokens: int, calls: int) -> None:
     meter.reserve(tokens=tokens, calls=calls)
 
 
-def end_with_quotes(state: ReadingState, context: RunContext, error: BudgetSpent, draft: str = "") -> Outcome:
-    """End the run: a search of the documents, which costs no model call, quotes what fits the question best.
-
-    Args:
-        state: The state.
-        context: The run.
-        error: What says that the budget is spent.
-        draft: The answer so far.
-    """
+def end_with_draft(context: RunContext, error: BudgetSpent, draft: str) -> Outcome:
+    """End the run with the answer so far; the finisher finds quotes, which costs no model call."""
     context.warn(str(error))
-    whole = [Span(document_id=document.id, start=0, end=document.length) for document in context.documents]
-    made = quote_sources(state, context, "", whole)
-    detail = {**made.detail, "draft": draft, "stopped": error.message}
-    return Outcome({**made.update, "status": "budget_spent"}, detail)
+    return Outcome({"status": "budget_spent"}, {"draft": draft, "cited": [], "stopped": error.message})

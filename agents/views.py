@@ -137,8 +137,7 @@ def parts_of(context: RunContext, whole: Variable, wanted: int) -> list[Span]:
 def chunks_in(context: RunContext, span: Span) -> list[Chunk]:
     """Chunks that share a character with a span."""
     document = next(one for one in context.documents if one.id == span.document_id)
-    chunks = context.library.chunks.range(ensure_chunks(context, document))
-    return [chunk for chunk in chunks if chunk.span.overlaps(span)]
+    return context.library.chunks.overlapping(ensure_chunks(context, document), span.start, span.end)
 
 
 def take(context: RunContext, desk: Desk, action: Action) -> View:

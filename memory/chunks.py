@@ -113,6 +113,14 @@ class ChunkStore:
             for row in rows
         ]
 
+    def overlapping(self, chunking: Chunking, start: int, end: int) -> list[Chunk]:
+        """Chunks that share a character with ``[start, end)`` of the document, in order."""
+        found = self._database.row(
+            "SELECT MIN(ordinal), MAX(ordinal) FROM chunks WHERE chunking = ? AND start < ? AND end > ?",
+            (chunking.id, end, start),
+        )
+        return [] if found is None or found[0] is None else self.range(chunking, found[0], found[1] + 1)
+
     def passages_by_id(self, chunking: Chunking, identities: Sequence[int]) -> dict[int, Passage]:
         """The named passages of a chunking."""
         marks = ",".join("?" * len(identities))

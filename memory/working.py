@@ -10,7 +10,7 @@ from rereader.memory.database import Database
 from rereader.memory.records import RecordStore
 from rereader.schema import Record
 
-Slot = Literal["quote", "note", "question", "draft"]
+Slot = Literal["quote", "note", "question", "draft", "desk"]
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,11 @@ class Template:
     turns: tuple[tuple[ChatRole, tuple[tuple[str, str], ...]], ...]
     sha256: str
 
+    @property
+    def digest(self) -> str:
+        """The beginning of its hash, which says with a record or a call what it was asked with."""
+        return self.sha256[:16]
+
     def places(self, slot: str, slots: Mapping[str, SlotValue]) -> range:
         """Which segments of the rendered prompt the pieces of a slot are."""
         at = 0

@@ -114,8 +114,8 @@ def test_another_fan_shares_the_leaves(session, reader):
     context = context_of(session, [document])
     two = ensure_tree(context, document)
     made = len(reader.calls)
-    context.settings = RecapSettings(every=PART, recap_tokens=30, fan=3)
-    three = ensure_tree(context, document)
+    other = replace(context, settings=RecapSettings(every=PART, recap_tokens=30, fan=3), trees={})
+    three = ensure_tree(other, document)
     assert three.levels[0] == two.levels[0]
     assert (three.depth, [len(level) for level in three.levels]) == (2, [9, 3, 1])
     assert len(reader.calls) == made + merges(9, 3) == made + 4

@@ -210,11 +210,17 @@ def test_the_temperature_and_a_seed_for_each_block_are_handed_on(ask):
     assert {call.sampling.temperature for call in reader.calls[:-1]} == {0.7}
 
 
-def test_a_spent_budget_leaves_the_memory_so_far(ask):
-    answer, reader, _, _ = ask(numbering(), budget=Budget(calls=3))
+def test_the_last_call_of_a_budget_is_kept_for_an_answer_from_the_memory_so_far(ask):
+    answer, reader, _, _ = ask(lambda prompt: "5265" if "Solve" in prompt else "read", budget=Budget(calls=3))
     assert (answer.status, answer.usage.calls, len(reader.calls)) == ("budget_spent", 3, 3)
-    assert answer.answer == "memory 2"
-    assert any(FACT in item.quote for item in answer.evidence)  # a search costs no call
+    assert answer.answer == "5265"  # two blocks were read, and the last call was kept for the answer
+    assert any("Reading ended after 2" in warning for warning in answer.warnings)
+
+
+def test_a_budget_for_no_answer_ends_with_quotes_of_a_search(ask):
+    answer, reader, _, _ = ask(numbering(), budget=Budget(calls=1))
+    assert (answer.status, reader.calls) == ("budget_spent", [])
+    assert FACT in answer.answer
 
 
 def test_without_an_answer_the_quotes_of_the_memory_are_found(ask):

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import pytest
 
@@ -227,3 +228,30 @@ def test_likelihoods_of_different_continuations_are_kept_apart(session):
     assert both[0] != both[1]
     assert np.array_equal(caller.log_likelihood([request], ["elephants and tigers"]), both[1:])
     assert log.usage.cached_calls == 1
+
+
+class Endless(ScriptedModel):
+    """Writes until it is told to stop."""
+
+    def generate(self, prompts, sampling, cancel=None):
+        for _ in range(2000):
+            if cancel.is_set():
+                raise Interrupted("Stopped.", "Go on.")
+            time.sleep(0.005)
+        raise AssertionError("nobody stopped it")
+
+
+def test_the_time_of_a_budget_ends_inside_a_call(session, document):
+    session.models = Models(reader=Endless(["x"], name="endless"), embedder=session.models.embedder)
+    answer = session.ask(QUESTION, [document.id], graph="retrieval", budget=Budget(seconds=1))
+    assert answer.status == "budget_spent"
+    assert any("budget of 1 seconds" in warning for warning in answer.warnings)
+    assert "5265" in answer.answer
+
+
+def test_the_user_still_interrupts_a_run_that_has_a_time(session, document):
+    cancel = threading.Event()
+    session.models = Models(reader=Endless(["x"], name="endless"), embedder=session.models.embedder)
+    threading.Timer(0.3, cancel.set).start()
+    with pytest.raises(Interrupted):
+        session.ask(QUESTION, [document.id], graph="retrieval", budget=Budget(seconds=60), cancel=cancel)

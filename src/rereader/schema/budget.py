@@ -55,6 +55,11 @@ class BudgetMeter:
         """Wall-clock seconds used so far."""
         return self._clock() - self._started
 
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the budget's seconds have passed."""
+        return self.budget.seconds is not None and self.seconds >= self.budget.seconds
+
     def reserve(self, *, tokens: int, calls: int = 1) -> None:
         """Set ``tokens`` (prompt plus the most that may be generated) and ``calls`` aside.
 
@@ -64,9 +69,8 @@ class BudgetMeter:
         with self._lock:
             self._check("tokens", self.tokens + tokens, self.budget.tokens)
             self._check("calls", self.calls + calls, self.budget.calls)
-            limit = self.budget.seconds
-            if limit is not None and self.seconds >= limit:
-                self._refuse("seconds", f"{self.seconds:.1f} have passed", f"{limit:g}")
+            if self.out_of_time:
+                self._refuse("seconds", f"{self.seconds:.1f} have passed", f"{self.budget.seconds:g}")
             self.tokens += tokens
             self.calls += calls
 

@@ -130,7 +130,7 @@ def test_parts_shrink_to_the_window_and_say_so(session, reader, text):
     answer = ask(session, [add(session, text)], every=4000, summary_tokens=100)
     assert any("instead of 4,000" in warning for warning in answer.warnings)
     assert len(reader.calls) > 1
-    with pytest.raises(InputError, match="No part of a text fits"):
+    with pytest.raises(InputError, match="No block of text fits"):
         ask(session, [add(session, text)], recap_tokens=480)
 
 
