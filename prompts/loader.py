@@ -19,6 +19,7 @@ from string import Formatter
 from typing import Any, cast
 
 from rereader.models.base import ChatRole, Prompt, Segment
+from rereader.models.kvmemory import KVMemory
 from rereader.schema import InputError, Span
 
 _FRONT = re.compile(r"\A---\n(?P<front>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
@@ -32,6 +33,7 @@ class Piece:
 
     ``span`` says which characters of a document the text is, ``record`` which record it is or begins; only literal text
     that is neither is stored with the run. ``cacheable`` says that several prompts share everything up to its end.
+    ``memory`` is read instead of a text, which is empty then.
     """
 
     text: str
@@ -39,9 +41,12 @@ class Piece:
     record: str = ""
     trusted: bool = False
     cacheable: bool = False
+    memory: tuple[KVMemory, ...] = ()
 
     def reference(self) -> dict[str, Any]:
         """What to store so that the piece can be rendered again."""
+        if self.memory:
+            return {"kv": [block.digest for block in self.memory]}
         if self.span:
             return {"span": [self.span.document_id, self.span.start, self.span.end]}
         if self.record:
@@ -110,8 +115,12 @@ def references(slots: Mapping[str, SlotValue]) -> dict[str, Any]:
 
 def prompt_sha256(prompt: Prompt) -> str:
     """Proof that a prompt rendered again is the same prompt."""
-    body = json.dumps([[segment.role, segment.trusted, segment.text] for segment in prompt])
+    body = json.dumps([[segment.role, segment.trusted, segment.text, *_digests(segment)] for segment in prompt])
     return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _digests(segment: Segment) -> list[str]:
+    return [block.digest for block in segment.memory]
 
 
 @cache
@@ -184,7 +193,7 @@ def _pieces(name: str, text: str) -> tuple[tuple[str, str], ...]:
 
 def _segment(role: ChatRole, piece: Piece) -> Segment:
     span = (piece.span.document_id, piece.span.start, piece.span.end) if piece.span else None
-    return Segment(role, piece.text, trusted=piece.trusted, cacheable=piece.cacheable, span=span)
+    return Segment(role, piece.text, piece.trusted, piece.cacheable, span, piece.memory)
 
 
 def _malformed(name: str, reason: str) -> InputError:

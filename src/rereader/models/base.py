@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rereader.models.kvmemory import Compression, KVMemory, KVPrecision
 from rereader.schema.errors import InputError, ModelError
 
 Float32Array = NDArray[np.float32]
@@ -32,6 +33,8 @@ class Segment:
             as plain text.
         cacheable: Whether a prefix that ends here is worth keeping for the next prompt.
         span: ``(document_id, start, end)`` when the text is a slice of a document.
+        memory: Compressed texts that are read here, side by side, instead of a text. At most one segment of a prompt
+            has any; its text is empty.
     """
 
     role: ChatRole
@@ -39,6 +42,7 @@ class Segment:
     trusted: bool = True
     cacheable: bool = False
     span: tuple[str, int, int] | None = None
+    memory: tuple[KVMemory, ...] = ()
 
 
 Prompt = tuple[Segment, ...]
@@ -282,6 +286,37 @@ class LanguageModel(ABC):
         Raises:
             InputError: If a token does not exist, or a length is below 1 or does not fit the window.
             ModelError: If the model does not tell (``capabilities.white_box``).
+        """
+        raise self._hidden()
+
+    def compress_kv(
+        self, prompts: Sequence[Prompt], compression: Compression, cancel: Cancel | None = None
+    ) -> list[KVMemory]:
+        """Compress texts, each on its own and without a question, to keys and values that stand in for them.
+
+        A prompt's last segment is the text; what stands before it is read first and not kept. A block is read best
+        after the same beginning: at ratio 1 that gives what reading the text there would give.
+
+        Raises:
+            InputError: If a setting is unknown, a text is empty, or a prompt does not fit the window.
+            ModelError: If the model's keys cannot be taken out (``capabilities.white_box``).
+        """
+        raise self._hidden()
+
+    def load_kv(self, path: Path) -> KVMemory:
+        """A compressed text from its file.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            UnusableBlock: If it is damaged, or another model's.
+        """
+        raise self._hidden()
+
+    def kv_bytes(self, tokens: int, compression: Compression, precision: KVPrecision) -> int:
+        """Bytes that a compressed text of so many tokens takes on disk, about.
+
+        Raises:
+            ModelError: If the model compresses no texts.
         """
         raise self._hidden()
 

@@ -1,0 +1,60 @@
+"""What everyone may know of compressed keys and values; how they look inside is the model's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+KVPrecision = Literal["exact", "bfloat16", "int8"]
+Budgets = Literal["even", "heads"]
+
+
+class UnusableBlock(Exception):
+    """A file of keys and values that cannot be used; the text says why."""
+
+
+class KVMemory(Protocol):
+    """A compressed stretch of text that one model can read in place of it.
+
+    Made by :meth:`~rereader.models.base.LanguageModel.compress_kv`.
+    """
+
+    @property
+    def digest(self) -> str:
+        """Identifies the model, the text and the way it was compressed: sha256."""
+
+    @property
+    def model(self) -> str:
+        """Fingerprint of the model that made it, and the only one that can read it."""
+
+    @property
+    def places(self) -> int:
+        """Keys of its fullest head: what reading it counts as tokens."""
+
+    @property
+    def length(self) -> int:
+        """Tokens of the text."""
+
+    def save(self, path: Path, precision: KVPrecision) -> None:
+        """Write it to a file, which :meth:`~rereader.models.base.LanguageModel.load_kv` reads.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How a text is compressed to keys and values.
+
+    Args:
+        scorer: What decides which tokens' keys and values are kept (``rereader.models.compressors``), or a path of a
+            trained compressor.
+        ratio: Tokens of the text for each that is kept; 1 keeps all.
+        budgets: ``even`` keeps as many in every head of a layer, ``heads`` shares a layer's places out by score.
+    """
+
+    scorer: str = "expected-attention"
+    ratio: float = 4.0
+    budgets: Budgets = "even"
