@@ -1,4 +1,4 @@
-"""``rereader graphs``: list, draw, begin a new one."""
+"""``rereader graphs``: list, show, draw, begin a new one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from rereader.cli import completion, options
 from rereader.cli.console import output, print_json
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rereader.graphs.registry import ReadingGraph
 
 _ARXIV = re.compile(r"\b(\d{4}\.\d{5})\b")
-app = typer.Typer(help="List, draw and begin reading graphs.", no_args_is_help=True)
+app = typer.Typer(help="List, show, draw and begin reading graphs.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -29,7 +30,7 @@ def list_graphs(
     json: options.Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
-    """List reading graphs and their settings.
+    """List reading graphs.
 
     For example:
 
@@ -45,14 +46,7 @@ def list_graphs(
     if json:
         print_json(
             [
-                {
-                    "name": graph.name,
-                    "system": graph.system,
-                    "honesty": _label(graph),
-                    "origin": graph.origin,
-                    "summary": graph.summary,
-                    "settings": {field.name: field.default for field in fields(graph.settings_type)},
-                }
+                {**_facts(graph), "settings": {field.name: field.default for field in fields(graph.settings_type)}}
                 for graph in found
             ]
         )
@@ -72,9 +66,46 @@ def graphs_table(found: Sequence[ReadingGraph]) -> str:
     return "\n".join(lines)
 
 
+def _facts(graph: ReadingGraph) -> dict[str, str]:
+    return {
+        "name": graph.name,
+        "system": graph.system,
+        "honesty": _label(graph),
+        "origin": graph.origin,
+        "summary": graph.summary,
+    }
+
+
 def _label(graph: ReadingGraph) -> str:
     """The label of what is run if no setting is given."""
     return graph.label(graph.settings({}))
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A graph's name.", autocompletion=completion.graph_names)],
+    json: options.Json = False,
+) -> None:
+    """Say what a graph does and what its settings mean.
+
+    For example:
+
+    rereader graphs show ledger
+    """
+    from rereader.graphs.described import settings_of
+    from rereader.graphs.registry import get_graph
+
+    graph = get_graph(name)
+    settings = settings_of(graph)
+    if json:
+        print_json({**_facts(graph), "doc": graph.doc.strip(), "settings": [vars(setting) for setting in settings]})
+        return
+    output().print(f"{graph.name} ({_label(graph)}, after {graph.system})\n\n{graph.doc.strip()}\n", markup=False)
+    table = Table("--set", "default", "values", "meaning", box=None, padding=(0, 2, 0, 0))
+    for setting in settings:
+        meaning = setting.meaning.replace("``", "'")
+        table.add_row(*(Text(part) for part in (setting.name, str(setting.default), setting.values, meaning)))
+    output().print(table)
 
 
 @app.command()

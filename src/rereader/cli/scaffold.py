@@ -66,7 +66,8 @@ def check_new(new: NewGraph, known: Sequence[ReadingGraph], *, force: bool) -> N
     own = new.files["graph"].resolve()
     for graph in known:
         if graph.name == new.name and not (force and graph.origin == str(own)):
-            raise InputError(f"The graph name {new.name!r} is taken by {graph.origin}.", "Choose another name.")
+            hint = "Choose another name, or add --force." if graph.origin == str(own) else "Choose another name."
+            raise InputError(f"The graph name {new.name!r} is taken by {graph.origin}.", hint)
     there = [path.name for path in new.files.values() if path.exists()]
     if there and not force:
         raise InputError(f"{', '.join(there)} is in {new.folder} already.", "Choose another name, or add --force.")

@@ -1,0 +1,50 @@
+"""What a graph's settings are: read from its settings dataclasses and what their docstrings say."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from rereader.graphs.registry import ReadingGraph
+
+_ARGS = re.compile(r"^Args:\n((?:[ ]{4}.*\n?|\n)+)", re.MULTILINE)
+_ENTRY = re.compile(r"^ {4}(\w+): ((?:.*\n?)(?:^ {8}.*\n?|^\n)*)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: what it may be, what it is if nobody says, and what it does."""
+
+    name: str
+    default: Any
+    values: str
+    meaning: str
+
+
+def settings_of(graph: ReadingGraph) -> list[Setting]:
+    """A graph's settings, its own first, then those that it shares with others."""
+    meanings: dict[str, str] = {}
+    for kind in graph.settings_type.__mro__:
+        for name, meaning in _told(kind).items():
+            meanings.setdefault(name, meaning)
+    hints = get_type_hints(graph.settings_type)
+    found = {
+        field.name: Setting(field.name, field.default, _values(hints[field.name]), meanings.get(field.name, ""))
+        for field in fields(graph.settings_type)
+    }
+    own = [name for name in _told(graph.settings_type) if name in found]
+    return [found[name] for name in dict.fromkeys([*own, *found])]
+
+
+def _told(kind: type) -> dict[str, str]:
+    """What a class's own docstring says of its arguments."""
+    args = _ARGS.search(inspect.cleandoc(kind.__doc__ or "") + "\n")
+    return {name: " ".join(text.split()) for name, text in _ENTRY.findall(args[1])} if args else {}
+
+
+def _values(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return " | ".join(map(str, get_args(hint)))
+    return "true | false" if hint is bool else getattr(hint, "__name__", str(hint))
