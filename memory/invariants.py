@@ -11,6 +11,7 @@ from pathlib import Path
 from rereader.memory.database import Database, translated
 from rereader.memory.library import Library
 from rereader.memory.migrations import MIGRATIONS
+from rereader.memory.shards import open_shards
 from rereader.schema import StoreError
 from rereader.schema.findings import Finding
 
@@ -111,16 +112,14 @@ def spans_inside(library: Library) -> list[Finding]:
 
 
 def indexes_match(library: Library) -> list[Finding]:
-    """Every complete FAISS file holds as many vectors as the table; one that does not is built again when needed."""
+    """FAISS files hold as many vectors as the table; those of a space that do not are built again when needed."""
     rows = library.database.rows(
         "SELECT id, (SELECT COUNT(*) FROM vectors WHERE space = spaces.id) AS count FROM spaces WHERE complete"
     )
-    stale = [str(row["id"]) for row in rows if _held(_index_path(library, row["id"])) not in (row["count"], None)]
-    missing = [str(row["id"]) for row in rows if _held(_index_path(library, row["id"])) is None]
-    found = [Finding(f"{len(rows) - len(stale) - len(missing)} FAISS files hold what the tables hold")]
-    if stale or missing:
-        names = ", ".join((stale + missing)[:_SHOWN])
-        what = f"{len(stale) + len(missing)} FAISS files are missing or stale (spaces {names})"
+    wrong = [str(row["id"]) for row in rows if row["count"] and _held(library, row["id"]) != row["count"]]
+    found = [Finding(f"{len(rows) - len(wrong)} FAISS indexes hold what the tables hold")]
+    if wrong:
+        what = f"{len(wrong)} FAISS indexes are missing or stale (spaces {', '.join(wrong[:_SHOWN])})"
         found.append(Finding(what, "note", "Nothing to do: they are built again from the table by the next question."))
     return found
 
@@ -221,17 +220,7 @@ def _ids(database: Database, table: str) -> set[str]:
     return {str(row[0]) for row in database.rows(f"SELECT id FROM {table}")}
 
 
-def _index_path(library: Library, space: int) -> Path:
-    return library.workspace / "index" / f"space-{space}.faiss"
-
-
-def _held(path: Path) -> int | None:
-    """Vectors in a FAISS file; ``None`` without one, -1 if it cannot be read."""
-    import faiss
-
-    if not path.exists():
-        return None
-    try:
-        return int(faiss.read_index(str(path), faiss.IO_FLAG_MMAP).ntotal)
-    except RuntimeError:
-        return -1
+def _held(library: Library, space: int) -> int:
+    """Vectors in a space's FAISS files, as far as they can be read."""
+    found = open_shards(library.workspace / "index", space)
+    return found.total if found else 0

@@ -1,30 +1,22 @@
-"""Vectors of a document's memories and passages: rows in the library, searched through a FAISS file beside it.
+"""Vectors of a document's memories and passages: rows in the library, searched through FAISS files beside it.
 
-The table is the truth. The FAISS file is written beside, synced and renamed, and rebuilt from the table when it is
+The table is the truth. The files are written beside, synced and renamed, and rebuilt from the table when they are
 missing, damaged or out of step.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rereader.memory.chunks import Chunking
-from rereader.memory.database import Database, translated
+from rereader.memory.database import Database
+from rereader.memory.shards import Shards, open_shards, remove_shards, write_shards
 
-FLAT_LIMIT = 100_000
-"""Up to so many vectors are searched exhaustively; above, through an HNSW graph."""
-_HNSW_LINKS = 32
-_HNSW_BUILD = 200
-_HNSW_SEARCH = 256
 _READ_ROWS = 4096
 
 
@@ -63,7 +55,7 @@ class VectorStore:
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._folder = folder
-        self._open: dict[int, Any] = {}
+        self._open: dict[int, Shards] = {}
 
     def space(self, chunking: Chunking, kind: str, embedder: str) -> Space:
         """The space of this kind and embedder, made if it is not there yet."""
@@ -92,17 +84,17 @@ class VectorStore:
         )
 
     def finish(self, space: Space) -> Space:
-        """Mark a space complete and write its FAISS file."""
+        """Mark a space complete and write its FAISS files."""
         self._database.execute("UPDATE spaces SET complete = 1 WHERE id = ?", (space.id,))
         self._build(space)
         return Space(space.id, space.chunking, space.kind, space.embedder, True)
 
     def search(self, space: Space, queries: NDArray[np.float32], limit: int) -> list[list[Hit]]:
         """The ``limit`` nearest units of each query (float32 ``[n, d]``, unit length), best first."""
-        index = self._index(space)
-        if index.ntotal == 0:
+        shards = self._shards(space)
+        if not shards.total:
             return [[] for _ in queries]
-        scores, ordinals = index.search(np.ascontiguousarray(queries), min(limit, index.ntotal))
+        scores, ordinals = shards.search(queries, limit)
         units = self._units(space, {int(o) for o in ordinals.ravel() if o >= 0})
         return [
             [Hit(units[int(o)], int(o), float(s)) for s, o in zip(row_scores, row_ordinals, strict=True) if o >= 0]
@@ -123,7 +115,7 @@ class VectorStore:
         """Delete the FAISS files of removed spaces."""
         for identity in space_ids:
             self._open.pop(identity, None)
-            self._path(identity).unlink(missing_ok=True)
+            remove_shards(self._folder, identity)
 
     def _units(self, space: Space, ordinals: set[int]) -> dict[int, Unit]:
         marks = ",".join("?" * len(ordinals))
@@ -133,37 +125,16 @@ class VectorStore:
         )
         return {row["ordinal"]: Unit(row["chunk"], row["start"], row["end"]) for row in rows}
 
-    def _index(self, space: Space) -> Any:
+    def _shards(self, space: Space) -> Shards:
         if space.id not in self._open:
-            self._open[space.id] = self._load(space) or self._build(space)
+            found = open_shards(self._folder, space.id)
+            self._open[space.id] = found if found and found.total == self.count(space) else self._build(space)
         return self._open[space.id]
 
-    def _load(self, space: Space) -> Any | None:
-        import faiss
-
-        path = self._path(space.id)
-        if not path.exists():
-            return None
-        try:
-            index = faiss.read_index(str(path))
-        except RuntimeError:
-            return None  # damaged: rebuilt from the table
-        return index if index.ntotal == self.count(space) else None
-
-    def _build(self, space: Space) -> Any:
-        import faiss
-
-        total = self.count(space)
-        index: Any = None
-        for matrix in self._matrices(space):
-            if index is None:
-                index = _empty_index(matrix.shape[1], total)
-            index.add(matrix)
-        if index is None:
-            index = faiss.IndexFlatIP(1)
-        self._write(space, index)
-        self._open[space.id] = index
-        return index
+    def _build(self, space: Space) -> Shards:
+        write_shards(self._folder, space.id, self._matrices(space), self.count(space))
+        self._open[space.id] = open_shards(self._folder, space.id) or Shards((), 0)
+        return self._open[space.id]
 
     def _matrices(self, space: Space) -> Iterator[NDArray[np.float32]]:
         last = -1
@@ -173,37 +144,6 @@ class VectorStore:
         ):
             last = rows[-1]["ordinal"]
             yield _matrix([row["vector"] for row in rows])
-
-    def _write(self, space: Space, index: Any) -> None:
-        import faiss
-
-        path = self._path(space.id)
-        with translated(path):
-            handle, name = tempfile.mkstemp(dir=self._folder, prefix=".building-")
-            os.close(handle)
-            try:
-                faiss.write_index(index, name)
-                with Path(name).open("rb") as written:
-                    os.fsync(written.fileno())
-                Path(name).replace(path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    Path(name).unlink()
-                raise
-
-    def _path(self, space_id: int) -> Path:
-        return self._folder / f"space-{space_id}.faiss"
-
-
-def _empty_index(dimension: int, total: int) -> Any:
-    import faiss
-
-    if total <= FLAT_LIMIT:
-        return faiss.IndexFlatIP(dimension)
-    index = faiss.IndexHNSWFlat(dimension, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = _HNSW_BUILD
-    index.hnsw.efSearch = _HNSW_SEARCH
-    return index
 
 
 def _matrix(blobs: Sequence[bytes]) -> NDArray[np.float32]:

@@ -150,7 +150,7 @@ def test_a_damaged_index_is_rebuilt_from_the_table(library, damage):
 
 
 def test_hnsw_finds_what_flat_search_finds(library, monkeypatch):
-    monkeypatch.setattr("rereader.memory.vectors.FLAT_LIMIT", 500)
+    monkeypatch.setattr("rereader.memory.shards.FLAT_LIMIT", 500)
     document = library.documents.add("x" * 30_000, title="t", source="s", loader="t")
     space = library.vectors.space(cut(library, document, 10), "raw", "e")
     matrix = unit_vectors(3000, dimension=32)
