@@ -22,7 +22,7 @@ from rereader.memory.database import translated
 
 FLAT_LIMIT = 500_000
 """Up to so many vectors are searched exhaustively; above, through an HNSW graph."""
-SHARD = 32_768
+SHARD = 8_192
 """Most vectors of a flat file."""
 _HNSW_LINKS = 32
 _HNSW_BUILD = 200
@@ -91,13 +91,16 @@ def write_shards(folder: Path, space_id: int, matrices: Iterable[Float32Matrix],
         StoreError: If they cannot be written.
     """
     flat, written = total <= FLAT_LIMIT, set()
-    for number, part in enumerate(_parts(matrices, SHARD if flat else total)):
-        index = _index(part[0].shape[1], flat=flat)
-        for matrix in part:
-            index.add(matrix)
-        path = folder / f"space-{space_id}-{number:04}.faiss"
-        _write(path, index)
-        written.add(path)
+    size = SHARD if flat else total
+    index: Any = None
+    for matrix in _cut(matrices, size):
+        index = _index(matrix.shape[1], flat=flat) if index is None else index
+        index.add(matrix)
+        if index.ntotal == min(size, total - size * len(written)):
+            path = folder / f"space-{space_id}-{len(written):04}.faiss"
+            _write(path, index)
+            written.add(path)
+            index = None
     remove_shards(folder, space_id, written)
 
 
@@ -108,22 +111,15 @@ def remove_shards(folder: Path, space_id: int, but: Collection[Path] = ()) -> No
             path.unlink(missing_ok=True)
 
 
-def _parts(matrices: Iterable[Float32Matrix], size: int) -> Iterator[list[Float32Matrix]]:
-    """The same vectors, ``size`` of them at a time."""
-    part: list[Float32Matrix] = []
-    held = 0
+def _cut(matrices: Iterable[Float32Matrix], size: int) -> Iterator[Float32Matrix]:
+    """The same vectors in matrices that end wherever ``size`` vectors are full."""
+    left = size
     for matrix in matrices:
         rest = matrix
-        while held + len(rest) >= size:
-            part.append(rest[: size - held])
-            rest = rest[size - held :]
+        while len(rest):
+            part, rest = rest[:left], rest[left:]
+            left = left - len(part) or size
             yield part
-            part, held = [], 0
-        if len(rest):
-            part.append(rest)
-            held += len(rest)
-    if part:
-        yield part
 
 
 def _index(dimension: int, *, flat: bool) -> Any:

@@ -17,7 +17,7 @@ from rereader.memory.chunks import Chunking
 from rereader.memory.database import Database
 from rereader.memory.shards import Shards, open_shards, remove_shards, write_shards
 
-_READ_ROWS = 4096
+_READ_ROWS = 1024
 
 
 @dataclass(frozen=True)
