@@ -90,8 +90,9 @@ def write_shards(folder: Path, space_id: int, matrices: Iterable[Float32Matrix],
     Raises:
         StoreError: If they cannot be written.
     """
-    flat, written = total <= FLAT_LIMIT, set()
+    flat = total <= FLAT_LIMIT
     size = SHARD if flat else total
+    written: set[Path] = set()
     index: Any = None
     for matrix in _cut(matrices, size):
         index = _index(matrix.shape[1], flat=flat) if index is None else index
