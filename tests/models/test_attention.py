@@ -12,7 +12,7 @@ from local_models import wrap
 
 from rereader.models import attention, kv
 from rereader.models import engine as engine_module
-from rereader.models import local as local_module
+from rereader.models import room as room_module
 from rereader.models.attention import Probe
 from rereader.models.base import Head, Sampling, Segment
 from rereader.models.engine import Engine
@@ -230,7 +230,7 @@ def test_what_cannot_be_read_is_one_line(monkeypatch):
         local.attention(asked(TEXT * 9, " Who?"), [Head(0, 0)])
     with pytest.raises(InputError, match="Nothing follows"):
         local.attention(asked(TEXT, ""), [Head(0, 0)])
-    monkeypatch.setattr(local_module, "free_bytes", lambda _: 20_000)
+    monkeypatch.setattr(room_module, "free_bytes", lambda _: 20_000)
     with pytest.raises(InputError, match=r"take 0\.\d+ GB of memory, 0\.00 GB are free"):
         local.attention(asked(TEXT, " Who?"), [Head(0, 0)])
     monkeypatch.undo()
@@ -264,7 +264,7 @@ def test_several_prompts_may_go_on_from_a_kept_text(prefill):
 def test_memory_of_the_last_text_counts_as_free(monkeypatch):
     local = wrap(context_window=2000)
     local.attention(asked(TEXT, " Who?"), [Head(0, 0)])
-    monkeypatch.setattr(local_module, "free_bytes", lambda _: 20_000)
+    monkeypatch.setattr(room_module, "free_bytes", lambda _: 20_000)
     local.attention(asked(TEXT, " Where?"), [Head(0, 0)])
     with pytest.raises(InputError, match="GB are free"):
         local.attention(asked(TEXT * 3, " Where?"), [Head(0, 0)])

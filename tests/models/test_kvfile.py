@@ -9,7 +9,8 @@ from local_models import wrap
 
 from rereader.models import kv, kvfile
 from rereader.models.base import Head, Sampling, Segment, TextFile
-from rereader.models.kvfile import Owner, Unusable, file_bytes, read, write
+from rereader.models.kvfile import Owner, file_bytes, read, write
+from rereader.models.kvmemory import UnusableBlock
 from rereader.models.tiny import FAMILIES, tiny_model
 from rereader.schema.errors import InputError
 
@@ -74,7 +75,7 @@ def test_a_damaged_file_is_never_used_for_another_shape(tmp_path_factory, data):
     write(path, cache, owner)
     whole = path.read_bytes()
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
-    with pytest.raises(Unusable, match="damaged"):
+    with pytest.raises(UnusableBlock, match="damaged"):
         read(path, owner, model)
 
 
@@ -86,12 +87,12 @@ def test_a_file_of_another_text_model_or_precision_is_refused(tmp_path):
     write(path, cache, Owner("model", (3, 4, 5, 6)))
     others = [("other", (3, 4, 5, 6)), ("model", (3, 4, 5, 7)), ("model", (3, 4, 5))]
     for owner in (Owner(*other) for other in others):
-        with pytest.raises(Unusable, match="belongs to another"):
+        with pytest.raises(UnusableBlock, match="belongs to another"):
             read(path, owner, model)
-    with pytest.raises(Unusable, match="belongs to another"):
+    with pytest.raises(UnusableBlock, match="belongs to another"):
         read(path, Owner("model", (3, 4, 5, 6)), model, "int8")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(Unusable, match="damaged"):
+    with pytest.raises(UnusableBlock, match="damaged"):
         read(tmp_path / "folder", Owner("model", (3, 4, 5, 6)), model)
 
 

@@ -23,6 +23,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from rereader.models.base import Head
+from rereader.models.chunked import seen_by
+from rereader.models.visible import Visible
 from rereader.schema.errors import InputError, ModelError
 
 BLOCK = 4096
@@ -75,7 +77,8 @@ class Probe:
             layer: Its number.
             query: [1, heads, queries, size].
             key: [1, key heads, tokens, size].
-            mask: What may be seen: [1, 1, queries, tokens], boolean or added to the products; ``None`` is causal.
+            mask: What may be seen: [1, 1 or heads, queries, tokens], boolean or added to the products; ``None`` is
+                causal.
             scale: Factor of the products.
         """
         places = self._places.get(layer)
@@ -85,6 +88,7 @@ class Probe:
         chosen = [self._heads[place].head for place in places]
         queries = query[0, chosen].float() * scale
         keys = key[0, [head // group for head in chosen]]
+        mask = mask if mask is None else mask[0] if mask.shape[1] == 1 else mask[0, chosen]
         normal = torch.full(queries.shape[:2], -torch.inf, device=queries.device)
         highest, peaks = normal, torch.zeros(normal.shape, dtype=torch.int64, device=queries.device)
         for start, products in self._products(queries, keys, mask):
@@ -134,7 +138,7 @@ class Probe:
                 places = torch.arange(start, start + block.shape[1], device=keys.device)
                 seen = places <= torch.arange(total - count, total, device=keys.device)[:, None]
             else:
-                seen = mask[0, 0, :, start : start + block.shape[1]]
+                seen = mask[..., start : start + block.shape[1]]
             hidden = products.masked_fill(~seen, -torch.inf) if seen.dtype == torch.bool else products + seen
             yield start, hidden
 
@@ -191,6 +195,7 @@ def _attend(
     *,
     probe: Probe,
     scaling: float | None = None,
+    visible: Visible | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """SDPA, with the queries and keys shown to the probe first."""
@@ -199,6 +204,7 @@ def _attend(
         raise ModelError(msg, "Use a plain attention model (Llama, Qwen2, Qwen3 or Gemma 3).")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     layer: Any = module.layer_idx
+    attention_mask = seen_by(visible, module, query, key, attention_mask, options)
     probe.take(layer, query, key, attention_mask, scale)
     attend: Any = sdpa_attention_forward
     output: tuple[torch.Tensor, None] = attend(module, query, key, value, attention_mask, scaling=scaling, **options)

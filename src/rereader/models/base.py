@@ -115,8 +115,9 @@ class Attention:
         by_head: Mean over the tokens of the segments after the text, without what the chat template puts around them:
             float32 [heads, tokens].
         peaks: The token that each head looks at most from each query: int64 [heads, queries].
-        ranges: Token range ``[start, end)`` of each segment of the prompt.
-        ids: The prompt's tokens.
+        ranges: Token range ``[start, end)`` of each segment of the prompt; of a segment with memory, the places of its
+            blocks, one block after the other.
+        ids: The prompt's tokens; numbers below zero at the places of memory.
         read: Tokens that went through the model, those after the text included; what was read before does not count.
     """
 
@@ -235,7 +236,7 @@ class LanguageModel(ABC):
     def attention(
         self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None, keep: TextFile | None = None
     ) -> Attention:
-        """Where what follows a prompt's last cacheable segment looks, by chosen heads.
+        """Where what follows a prompt's last cacheable segment looks, by chosen heads; memory counts as cacheable.
 
         The text up to there is read once and kept: the next question, and a reply to the same prompt, go on from it.
         With ``keep`` what stands before the first cacheable segment's end is taken from that file, or put there if the

@@ -17,7 +17,8 @@ from rereader.models.measure import Settings, measure
 from rereader.models.rendering import Rendered
 
 if TYPE_CHECKING:
-    from rereader.models.engine import Batch, Engine
+    from rereader.models.batch import Batch
+    from rereader.models.engine import Engine
     from rereader.models.local import LocalModel
 
 _CUDA_BATCHES = (8, 32, 64)

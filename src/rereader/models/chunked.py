@@ -8,14 +8,31 @@ those sums, which the kernels return as their logarithms (the merge of FlashAtte
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from rereader.models.visible import Visible
+from rereader.schema.errors import ModelError
+
 _NAME = "rereader_chunked"
+
+
+class Watch(Protocol):
+    """Whoever looks on while a model attends."""
+
+    def see(self, layer: int, query: torch.Tensor, key: torch.Tensor, scale: float) -> None:
+        """Take down what is needed.
+
+        Args:
+            layer: Number of the layer.
+            query: Rotated queries: [rows, heads, queries, size].
+            key: Rotated keys, those of the queries' own tokens the last: [rows, key heads, tokens, size].
+            scale: Factor of their products.
+        """
 
 
 def use_chunked(model: Any) -> None:
@@ -25,6 +42,16 @@ def use_chunked(model: Any) -> None:
         AttentionInterface.register(_NAME, attend)
         AttentionMaskInterface.register(_NAME, mask_unless_causal)
         config._attn_implementation = _NAME
+
+
+def require_chunked(model: Any) -> None:
+    """Make sure that a model attends by :func:`attend`.
+
+    Raises:
+        ModelError: If it does not.
+    """
+    if model.config.get_text_config()._attn_implementation != _NAME:
+        raise ModelError("The model does not attend by SDPA.", "Load it with attn_implementation='sdpa'.")
 
 
 def mask_unless_causal(
@@ -67,18 +94,46 @@ def attend(
     attention_mask: torch.Tensor | None,
     *,
     scaling: float | None = None,
+    visible: Visible | None = None,
+    watch: Watch | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention function of a model; a chunk after a past goes part by part if the kernels at hand can do that."""
+    """Attention function of a model; a chunk after a past goes part by part if the kernels at hand can do that.
+
+    ``visible`` says what may be seen beside compressed texts, ``watch`` is shown the layer's queries and keys.
+    """
     count, past = query.shape[2], key.shape[2] - query.shape[2]
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    if watch is not None:
+        watch.see(_number(module), query, key, scale)
+    attention_mask = seen_by(visible, module, query, key, attention_mask, options)
     if attention_mask is None and past and count > 1:
         if _has_kernel(query):
-            scale = scaling if scaling is not None else query.shape[-1] ** -0.5
             return _in_parts(query, key, value, past, scale).transpose(1, 2), None
         attention_mask = torch.ones(count, past + count, dtype=torch.bool, device=query.device).tril(past)[None, None]
     plain: Any = sdpa_attention_forward
     output: tuple[torch.Tensor, None] = plain(module, query, key, value, attention_mask, scaling=scaling, **options)
     return output
+
+
+def seen_by(
+    visible: Visible | None,
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    mask: torch.Tensor | None,
+    options: dict[str, Any],
+) -> torch.Tensor | None:
+    """What a layer's queries may see: the given mask, unless compressed texts make it another one for this layer."""
+    if visible is None:
+        return mask
+    other = visible.mask(_number(module), key.shape[2], query.shape[1], options.get("sliding_window"))
+    return mask if other is None else other
+
+
+def _number(module: torch.nn.Module) -> int:
+    layer: Any = module.layer_idx
+    return int(layer)
 
 
 def _in_parts(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, past: int, scale: float) -> torch.Tensor:

@@ -9,8 +9,10 @@ import torch
 
 from rereader.models import kv
 from rereader.models.base import Generation, Sampling
+from rereader.models.batch import Batch
 from rereader.models.batching import by_length, is_out_of_memory, out_of_memory
-from rereader.models.engine import Batch, Engine, gather_logprobs
+from rereader.models.engine import Engine
+from rereader.models.logprobs import gather_logprobs
 from rereader.models.rendering import Rendered
 from rereader.models.reply import Reply
 from rereader.models.seeds import prompt_seed
@@ -117,9 +119,7 @@ class Decoder:
             return fresh
         fresh.cache = kv.convert(fresh.cache, self._engine.decode_model.dtype)
         batch.cache = kv.convert(batch.cache, self._engine.decode_model.dtype)
-        places = max(batch.width, fresh.width)
-        pads = torch.cat([batch.pads + (places - batch.width), fresh.pads + (places - fresh.width)])
-        return Batch(kv.merge(batch.cache, fresh.cache), pads, torch.cat([batch.logits, fresh.logits]))
+        return batch.joined(fresh)
 
     def _advance(self, batch: Batch, rows: list[Row], done: dict[int, Generation]) -> tuple[Batch | None, list[Row]]:
         if self._cancelled():
@@ -134,7 +134,7 @@ class Decoder:
         if not going:
             return None, []
         if len(going) < len(rows):
-            batch = _keep(batch, going)
+            batch = batch.rows(going)
         self._engine.step(batch, tokens[going])
         return batch, [rows[place] for place in going]
 
@@ -165,12 +165,3 @@ def sample(logits: torch.Tensor, temperature: float, drawn: torch.Tensor) -> tor
     total = (logits.double() / temperature).softmax(-1).cumsum(-1)
     aims = drawn.to(total.device)[:, None] * total[:, -1:]
     return torch.searchsorted(total, aims, right=True)[:, 0].clamp(max=logits.shape[-1] - 1).cpu()
-
-
-def _keep(batch: Batch, places: list[int]) -> Batch:
-    index = torch.tensor(places)
-    pads = batch.pads[index]
-    drop = int(pads.min())
-    device = batch.logits.device
-    cache = kv.select(batch.cache, index.to(device), drop)
-    return Batch(cache, pads - drop, batch.logits[index.to(device)])

@@ -3,85 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
 import torch
-from transformers.cache_utils import Cache
 
 from rereader.models import kv
 from rereader.models.attention import Probe, Rows, check_heads, probing
 from rereader.models.base import Head
-from rereader.models.chunked import use_chunked
+from rereader.models.batch import Batch
+from rereader.models.chunked import Watch, require_chunked, use_chunked
+from rereader.models.context import Context
+from rereader.models.kvread import Recaller
+from rereader.models.logprobs import gather_logprobs, require_numbers
 from rereader.models.prefix import PrefixStore
+from rereader.models.recalled import Recalled
 from rereader.models.rendering import Rendered
-from rereader.schema.errors import InputError, Interrupted, ModelError
+from rereader.models.visible import Visible
+from rereader.schema.errors import InputError, Interrupted
 from rereader.schema.events import Cancelled
 
 MOST_QUERIES = 2048
 """Tokens after a text whose attention is read: they go through the model in one pass."""
-
-
-@dataclass
-class Batch:
-    """Prompts that were read, rows aligned at their right edge.
-
-    Args:
-        cache: Keys and values of all rows.
-        pads: Unused places on the left of each row, int64 [rows] on the CPU.
-        logits: Logits after each row's last token, float32 [rows, vocabulary].
-    """
-
-    cache: Cache
-    pads: torch.Tensor
-    logits: torch.Tensor
-
-    @property
-    def width(self) -> int:
-        """Places in use, pads included."""
-        return kv.width(self.cache)
-
-    @property
-    def lengths(self) -> torch.Tensor:
-        """Tokens of each row, int64 [rows] on the CPU."""
-        return self.width - self.pads
-
-
-@dataclass(frozen=True)
-class Context:
-    """A text that was read: tokens are put after it and taken off again, and nothing is copied.
-
-    Args:
-        ids: Its tokens.
-        boundaries: Where reading it paused, its end included.
-        cache: Keys and values of its tokens, one row; what stands after them does not count.
-        exact: Whether they are as the model made them.
-    """
-
-    ids: tuple[int, ...]
-    boundaries: tuple[int, ...]
-    cache: Cache
-    exact: bool = True
-
-    @property
-    def length(self) -> int:
-        """Tokens of the text."""
-        return len(self.ids)
-
-    def shared(self, ids: tuple[int, ...], boundaries: tuple[int, ...]) -> int:
-        """Length of the beginning that another text, read boundary by boundary, would share."""
-        held = 0
-        for mine, theirs in zip(self.boundaries, boundaries, strict=False):
-            if mine != theirs or ids[held:mine] != self.ids[held:mine]:
-                break
-            held = mine
-        return held
-
-    def rewind(self) -> None:
-        """Take off what was put after the text."""
-        kv.rewind(self.cache, self.length)
 
 
 class Engine:
@@ -110,20 +55,49 @@ class Engine:
         self._block = block_tokens
         self._context: Context | None = None
 
+    @cached_property
+    def recaller(self) -> Recaller:
+        """What puts compressed texts into caches.
+
+        Raises:
+            ModelError: If the keys of the model's family cannot be moved.
+        """
+        for model in (self.prefill_model, self.decode_model):
+            require_chunked(model)
+        return Recaller(self.prefill_model)
+
     def prefill(self, prompts: Sequence[Rendered], cancelled: Cancelled) -> Batch:
-        """Read the prompts, each on top of its kept prefix.
+        """Read the prompts, each on top of its kept prefix; those with compressed texts apart from those without.
+
+        A compressed text cannot be read again in part, so prompts with one are read together if as many tokens follow.
+        """
+        if len(prompts) == 1 and self._is_worth_going_on(prompts[0]):
+            return self._go_on(prompts[0], cancelled)
+        groups: dict[int, list[int]] = {}
+        for row, prompt in enumerate(prompts):
+            groups.setdefault(len(prompt.ids) - prompt.memory.end if prompt.memory else 0, []).append(row)
+        batches = [self._prefill([prompts[row] for row in rows], cancelled) for rows in groups.values()]
+        batch, order = batches[0].joined(*batches[1:]), [row for rows in groups.values() for row in rows]
+        if order != sorted(order):
+            batch = batch.rows([order.index(row) for row in range(len(order))])
+        return batch
+
+    def _prefill(self, prompts: Sequence[Rendered], cancelled: Cancelled) -> Batch:
+        """Read prompts, either all with compressed texts or none.
 
         A row whose rest is shorter than the longest one reads some of its prefix again, so that no unused places
         come to lie inside a row: sliding windows count places.
         """
-        if len(prompts) == 1 and self._is_worth_going_on(prompts[0]):
-            return self._go_on(prompts[0], cancelled)
-        prefixes = self.prefixes.resolve(prompts, partial(self._extend, cancelled=cancelled))
-        held = [0 if prefix is None else prefix.length for prefix in prefixes]
+        prefixes = self._prefixes(prompts, cancelled)
         sizes = [len(prompt.ids) for prompt in prompts]
-        rest = max(size - length for size, length in zip(sizes, held, strict=True))
-        take = [max(0, size - rest) for size in sizes]
-        cache = kv.from_prefixes(prefixes, take)
+        if prompts[0].memory:
+            cache, take = self._recall(prompts, prefixes)
+        else:
+            held = [0 if prefix is None else prefix.length for prefix in prefixes]
+            rest = max(size - length for size, length in zip(sizes, held, strict=True))
+            take = [max(0, size - rest) for size in sizes]
+            cache = kv.from_prefixes(prefixes, take)
+        rest = max(size - count for size, count in zip(sizes, take, strict=True))
         columns = [_padded(prompt.ids[count:], rest) for prompt, count in zip(prompts, take, strict=True)]
         total = max(take) + rest
         pads = torch.tensor([total - size for size in sizes])
@@ -131,8 +105,67 @@ class Engine:
         kv.check(cache, total)
         return Batch(cache, pads, logits[:, -1].float())
 
+    def _prefixes(self, prompts: Sequence[Rendered], cancelled: Cancelled) -> list[kv.KVPrefix | None]:
+        """The kept beginning of each prompt, up to where compressed texts begin."""
+        wanted = [
+            replace(one, boundaries=(one.memory.start,) if one.memory.start else ()) if one.memory else one
+            for one in prompts
+        ]
+        return self.prefixes.resolve(wanted, partial(self._extend, cancelled=cancelled))
+
+    def _recall(
+        self, prompts: Sequence[Rendered], prefixes: Sequence[kv.KVPrefix | None]
+    ) -> tuple[kv.RoomyCache, list[int]]:
+        """A cache of what stands before each prompt's rest, compressed texts included, and its length."""
+        caches, ends = [], []
+        for prompt, prefix in zip(prompts, prefixes, strict=True):
+            assert prompt.memory is not None
+            cache = kv.from_prefixes([prefix], [prompt.memory.start])
+            self.recaller.put(cache, prompt.memory)
+            caches.append(cache)
+            ends.append(prompt.memory.end)
+        return kv.merge(*caches), ends
+
+    def read_texts(
+        self, opening: Sequence[int], texts: Sequence[Sequence[int]], cancelled: Cancelled, watch: Watch | None = None
+    ) -> kv.RoomyCache:
+        """Read texts after the same opening, each on its own.
+
+        Args:
+            opening: Tokens that stand before each text; they are kept as a prefix.
+            texts: Tokens of each text.
+            cancelled: Whether to stop.
+            watch: Is shown the queries and keys of the texts, those of padding included.
+
+        Returns:
+            Keys and values: a row for each text, aligned left; what stands after a shorter text does not count.
+        """
+        if watch is not None:
+            require_chunked(self.prefill_model)
+        start, longest = len(opening), max(map(len, texts))
+        whole = Rendered((*opening, 0), (start,) if start else (), ())
+        prefixes = self.prefixes.resolve([whole], partial(self._extend, cancelled=cancelled)) * len(texts)
+        cache = kv.from_prefixes(prefixes, [start] * len(texts))
+        rows = torch.tensor([[*text, *[0] * (longest - len(text))] for text in texts])
+        # Padding on the right is hidden from every real token by the causal mask.
+        self.read_on(cache, rows, cancelled, watch)
+        return cache
+
+    def read_on(
+        self, cache: kv.RoomyCache, rows: torch.Tensor, cancelled: Cancelled, watch: Watch | None = None
+    ) -> None:
+        """Read more tokens, int64 [rows, tokens], after rows without unused places on the left."""
+        pads = torch.zeros(len(rows), dtype=torch.int64)
+        self._read(self.prefill_model, cache, rows, pads, cancelled, watch=watch)
+
     def read(
-        self, ids: Sequence[int], boundaries: Sequence[int], cancelled: Cancelled, *, exact: bool = True
+        self,
+        ids: Sequence[int],
+        boundaries: Sequence[int],
+        cancelled: Cancelled,
+        *,
+        exact: bool = True,
+        memory: Recalled | None = None,
     ) -> Context:
         """Read a text that questions will be put to, boundary by boundary like a prefix.
 
@@ -144,20 +177,26 @@ class Engine:
             boundaries: Ascending lengths; the last one is that of the text.
             cancelled: Whether to stop.
             exact: Whether to share keys and values that are as the model made them; else those that are not.
+            memory: Compressed texts that stand in the text; their ends are among the boundaries.
         """
         wanted, ends, kept = tuple(ids), tuple(boundaries), self._context
         held = self.held(wanted, ends, exact=exact)
         self._context = None  # a stop in the middle leaves none
         cache = kv.empty_cache() if kept is None or not held else kept.cache
         kv.rewind(cache, held)
+        if kept is not None and held < kept.memory_end:
+            kv.forget_marks(cache)
         kept = None  # its keys and values go, unless they are shared, before new ones come
         for start, end in pairwise((held, *(end for end in ends if end > held))):
-            self._read(self.prefill_model, cache, torch.tensor([wanted[start:end]]), torch.tensor([0]), cancelled)
+            if memory is not None and start == memory.start:
+                self.recaller.put(cache, memory)
+            else:
+                self._read(self.prefill_model, cache, torch.tensor([wanted[start:end]]), torch.tensor([0]), cancelled)
         kv.check(cache, len(wanted))
-        self._context = Context(wanted, ends, cache, exact or not held)
+        self._context = Context(wanted, ends, cache, exact or not held, memory.end if memory else 0)
         return self._context
 
-    def take_up(self, ids: Sequence[int], cache: Cache, *, exact: bool) -> None:
+    def take_up(self, ids: Sequence[int], cache: kv.RoomyCache, *, exact: bool) -> None:
         """Make a text that was read earlier in one go, with its keys and values, the last one."""
         kv.check(cache, len(ids))
         self._context = Context(tuple(ids), (len(ids),), cache, exact)
@@ -214,7 +253,7 @@ class Engine:
     def _go_on(self, prompt: Rendered, cancelled: Cancelled) -> Batch:
         """A batch of the one row that goes on from the last text, in its cache."""
         length, unpadded = prompt.boundaries[-1], torch.tensor([0])
-        context = self.read(prompt.ids[:length], prompt.boundaries, cancelled)
+        context = self.read(prompt.ids[:length], prompt.boundaries, cancelled, memory=prompt.memory)
         logits = self._read(self.prefill_model, context.cache, torch.tensor([prompt.ids[length:]]), unpadded, cancelled)
         return Batch(context.cache, unpadded, logits[:, -1].float())
 
@@ -272,7 +311,7 @@ class Engine:
 
     def _score_rest(
         self,
-        cache: Cache,
+        cache: kv.RoomyCache,
         pads: torch.Tensor,
         targets: torch.Tensor,
         result: torch.Tensor,
@@ -296,21 +335,32 @@ class Engine:
         return kv.snapshot(cache, length + len(ids))
 
     def _read(
-        self, model: Any, cache: Cache, ids: torch.Tensor, pads: torch.Tensor, cancelled: Cancelled
+        self,
+        model: Any,
+        cache: kv.RoomyCache,
+        ids: torch.Tensor,
+        pads: torch.Tensor,
+        cancelled: Cancelled,
+        **options: Any,
     ) -> torch.Tensor:
         step = max(16, self._block // len(ids))
         for start in range(0, ids.shape[1], step):
             _stop_if(cancelled)
-            logits = self._forward(model, cache, ids[:, start : start + step], pads, 1)
+            logits = self._forward(model, cache, ids[:, start : start + step], pads, 1, **options)
         return logits
 
     def _forward(
-        self, model: Any, cache: Cache, ids: torch.Tensor, pads: torch.Tensor, keep: int, **options: Any
+        self, model: Any, cache: kv.RoomyCache, ids: torch.Tensor, pads: torch.Tensor, keep: int, **options: Any
     ) -> torch.Tensor:
         before = kv.width(cache)
         places = torch.arange(before + ids.shape[1])
         mask = places[None] >= pads[:, None] if bool(pads.any()) else None
         positions = (places[None, before:] - pads[:, None]).clamp(min=0)
+        if cache.shifts is not None:
+            positions += cache.shifts[:, None]
+        if any(marks is not None for marks in cache.marks):
+            shifts = torch.zeros_like(pads) if cache.shifts is None else cache.shifts
+            options["visible"] = Visible(cache.marks, *(part.to(self.device) for part in (pads, shifts, positions)))
         with torch.inference_mode():
             output = model(
                 input_ids=ids.to(self.device),
@@ -323,34 +373,6 @@ class Engine:
             )
         logits: torch.Tensor = output.logits
         return logits
-
-
-def gather_logprobs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Natural-log probabilities of ``targets`` [rows, tokens] under ``logits`` [rows, tokens, vocabulary].
-
-    Returns:
-        float32 [rows, tokens] on the CPU.
-
-    Raises:
-        ModelError: If the logits are not numbers.
-    """
-    wide = logits.float()
-    chosen = wide.gather(-1, targets.to(wide.device)[..., None])[..., 0]
-    return require_numbers(chosen - wide.logsumexp(-1)).cpu()
-
-
-def require_numbers(values: torch.Tensor) -> torch.Tensor:
-    """The values unchanged.
-
-    Raises:
-        ModelError: If any of them is not a number.
-    """
-    if bool(values.isnan().any()):
-        raise ModelError(
-            "The model produced logits that are not numbers.",
-            "Load it in float32, or check that its files are complete.",
-        )
-    return values
 
 
 def _padded(ids: Sequence[int], length: int) -> list[int]:

@@ -2,6 +2,10 @@
 
 Every layer keeps all keys, also where a model looks at a sliding window only (the mask enforces the window), so a
 cache can be cut anywhere. Rows of a batch are aligned at their right edge: unused places lie on the left.
+
+A token's position is its place less the unused ones on the left. Compressed texts break that rule: their keys may stand
+further apart than their places, each head's elsewhere, and a head may leave places unused. A layer that needs it keeps
+*marks*, which say for its first places where each head's keys stand, and the cache how far later tokens are shifted.
 """
 
 from __future__ import annotations
@@ -15,6 +19,10 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from rereader.schema.errors import ModelError
 
+UNUSED = -1
+"""Mark of a place that a head does not use."""
+BY_PLACE = -2
+"""Mark of a place whose position follows from the place itself."""
 _ROOM = 256
 """Places by which a full buffer grows at least."""
 
@@ -24,6 +32,8 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc, no-untyped-call, unused-ig
 
     keys: torch.Tensor
     values: torch.Tensor
+    marks: torch.Tensor | None = None
+    """Positions of the first places, or marks in their stead: int32 [rows, heads, first places]."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
@@ -64,6 +74,21 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc, no-untyped-call, unused-ig
         self.is_initialized = True
 
 
+class RoomyCache(Cache):  # type: ignore[misc, unused-ignore]
+    """Roomy layers, which appear as the model writes them."""
+
+    shifts: torch.Tensor | None = None
+    """Positions that a row's last tokens stand beyond their places: int64 [rows] on the CPU; ``None``: nowhere any."""
+
+    def __init__(self) -> None:
+        super().__init__(layer_class_to_replicate=RoomyLayer)
+
+    @property
+    def marks(self) -> list[torch.Tensor | None]:
+        """The marks of each layer."""
+        return [layer.marks for layer in _layers(self)]
+
+
 @dataclass(frozen=True)
 class KVPrefix:
     """Keys and values of one prompt's first ``length`` tokens: per layer a pair [1, heads, length, size]."""
@@ -77,23 +102,33 @@ class KVPrefix:
         return sum(t.numel() * t.element_size() for pair in self.layers for t in pair)
 
 
-def empty_cache() -> Cache:
-    """A cache without content; layers appear as the model writes them."""
-    return Cache(layer_class_to_replicate=RoomyLayer)
+def empty_cache() -> RoomyCache:
+    """A cache without content."""
+    return RoomyCache()
 
 
-def width(cache: Cache) -> int:
+def width(cache: RoomyCache) -> int:
     """Places in use."""
     return int(cache.get_seq_length())
 
 
-def rewind(cache: Cache, length: int) -> None:
-    """Forget everything after the first ``length`` places; nothing is copied."""
+def rewind(cache: RoomyCache, length: int) -> None:
+    """Forget everything after the first ``length`` places; nothing is copied.
+
+    A compressed text is kept whole or not at all: who cuts one off also calls :func:`forget_marks`.
+    """
     for layer in _layers(cache):
         layer.show(length)
 
 
-def check(cache: Cache, expected: int) -> None:
+def forget_marks(cache: RoomyCache) -> None:
+    """Let every position follow from the place again."""
+    cache.shifts = None
+    for layer in _layers(cache):
+        layer.marks = None
+
+
+def check(cache: RoomyCache, expected: int) -> None:
     """Make sure that the model keeps one key per token in every layer.
 
     Raises:
@@ -106,20 +141,26 @@ def check(cache: Cache, expected: int) -> None:
         )
 
 
-def snapshot(cache: Cache, length: int) -> KVPrefix:
+def snapshot(cache: RoomyCache, length: int) -> KVPrefix:
     """Copy the first ``length`` places of a cache with one row."""
     pairs = [(layer.keys, layer.values) for layer in _layers(cache)]
     return KVPrefix(tuple((k[..., :length, :].clone(), v[..., :length, :].clone()) for k, v in pairs), length)
 
 
-def states(cache: Cache) -> Iterator[tuple[str, torch.Tensor]]:
+def states(cache: RoomyCache) -> Iterator[tuple[str, torch.Tensor]]:
     """Name and content of every layer's keys and values: [rows, heads, places, size]."""
     for number, layer in enumerate(_layers(cache)):
         yield f"{number}.keys", layer.keys
         yield f"{number}.values", layer.values
 
 
-def from_prefixes(prefixes: Sequence[KVPrefix | None], take: Sequence[int]) -> Cache:
+def pairs(cache: RoomyCache) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Keys and values of each layer: [rows, heads, places, size]."""
+    for layer in _layers(cache):
+        yield layer.keys, layer.values
+
+
+def from_prefixes(prefixes: Sequence[KVPrefix | None], take: Sequence[int]) -> RoomyCache:
     """A batch whose row i holds the first ``take[i]`` tokens of ``prefixes[i]``, aligned right, zeros before.
 
     Returns:
@@ -140,51 +181,92 @@ def from_prefixes(prefixes: Sequence[KVPrefix | None], take: Sequence[int]) -> C
     return cache
 
 
-def select(cache: Cache, rows: torch.Tensor, drop: int = 0) -> Cache:
+def append(cache: RoomyCache, layer: int, keys: torch.Tensor, values: torch.Tensor, marks: torch.Tensor | None) -> None:
+    """Put states [heads, places, size] after a cache of one row; marks [heads, all places] are for all it has then."""
+    cache.update(keys[None], values[None], layer)
+    _layers(cache)[layer].marks = None if marks is None else marks[None]
+
+
+def select(cache: RoomyCache, rows: torch.Tensor, drop: int = 0) -> RoomyCache:
     """A new cache of the given rows (an index may occur several times) without the first ``drop`` places."""
     chosen = empty_cache()
+    chosen.shifts = None if cache.shifts is None else cache.shifts[rows.cpu()]
     for layer in _layers(cache):
-        _append(chosen, layer.keys[rows][..., drop:, :], layer.values[rows][..., drop:, :])
+        marks = None if layer.marks is None else layer.marks[rows][..., drop:]
+        _append(chosen, layer.keys[rows][..., drop:, :], layer.values[rows][..., drop:, :], marks)
     return chosen
 
 
-def merge(first: Cache, second: Cache) -> Cache:
-    """One cache with the rows of both, aligned right, in the wider one's width."""
-    places = max(width(first), width(second))
+def merge(*caches: RoomyCache) -> RoomyCache:
+    """One cache with the rows of all, aligned right, in the widest one's width."""
+    if len(caches) == 1:
+        return caches[0]
+    places = max(map(width, caches))
     joint = empty_cache()
-    for one, other in zip(_layers(first), _layers(second), strict=True):
-        keys = torch.cat([_widen(one.keys, places), _widen(other.keys, places)])
-        _append(joint, keys, torch.cat([_widen(one.values, places), _widen(other.values, places)]))
+    if any(cache.shifts is not None for cache in caches):
+        joint.shifts = torch.cat([_shifts(cache) for cache in caches])
+    for layers in zip(*map(_layers, caches), strict=True):
+        keys = torch.cat([_widen(layer.keys, places) for layer in layers])
+        values = torch.cat([_widen(layer.values, places) for layer in layers])
+        _append(joint, keys, values, _merge_marks(layers, places))
     return joint
 
 
-def convert(cache: Cache, dtype: torch.dtype) -> Cache:
+def convert(cache: RoomyCache, dtype: torch.dtype) -> RoomyCache:
     """The same content in another precision; the same object when nothing changes."""
     if not cache.layers or _layers(cache)[0].keys.dtype == dtype:
         return cache
     changed = empty_cache()
+    changed.shifts = cache.shifts
     for layer in _layers(cache):
-        _append(changed, layer.keys.to(dtype), layer.values.to(dtype))
+        _append(changed, layer.keys.to(dtype), layer.values.to(dtype), layer.marks)
     return changed
+
+
+def shape(config: Any) -> tuple[int, int, int]:
+    """Layers of a model, key heads of each, and the size of a key."""
+    text = config.get_text_config()
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return int(text.num_hidden_layers), int(heads), int(size)
 
 
 def bytes_per_token(config: Any, dtype: torch.dtype) -> int:
     """Bytes that one token's keys and values take in all layers."""
-    text = config.get_text_config()
-    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    return 2 * int(text.num_hidden_layers) * int(heads) * int(size) * dtype.itemsize
+    layers, heads, size = shape(config)
+    return 2 * layers * heads * size * dtype.itemsize
 
 
-def _layers(cache: Cache) -> list[RoomyLayer]:
+def _layers(cache: RoomyCache) -> list[RoomyLayer]:
     return cast(list[RoomyLayer], cache.layers)
 
 
-def _append(cache: Cache, keys: torch.Tensor, values: torch.Tensor) -> None:
+def _append(cache: RoomyCache, keys: torch.Tensor, values: torch.Tensor, marks: torch.Tensor | None = None) -> None:
     layer = RoomyLayer()
     layer.fill(keys, values)
+    layer.marks = marks
     cache.layers.append(layer)
 
 
 def _widen(states: torch.Tensor, places: int) -> torch.Tensor:
     return torch.nn.functional.pad(states, (0, 0, places - states.shape[-2], 0))
+
+
+def _shifts(cache: RoomyCache) -> torch.Tensor:
+    rows = _layers(cache)[0].keys.shape[0]
+    return torch.zeros(rows, dtype=torch.int64) if cache.shifts is None else cache.shifts
+
+
+def _merge_marks(layers: Sequence[RoomyLayer], places: int) -> torch.Tensor | None:
+    """Marks of all rows, over as many places as any row has marks for."""
+    moved = [places - layer.keys.shape[-2] for layer in layers]
+    ends = [0 if one.marks is None else by + one.marks.shape[-1] for one, by in zip(layers, moved, strict=True)]
+    if not any(ends):
+        return None
+    rows = []
+    for layer, by, end in zip(layers, moved, ends, strict=True):
+        marks = torch.full((*layer.keys.shape[:2], max(ends)), BY_PLACE, dtype=torch.int32, device=layer.keys.device)
+        if layer.marks is not None:
+            marks[..., by:end] = layer.marks
+        rows.append(marks)
+    return torch.cat(rows)

@@ -25,6 +25,10 @@ class KVMemory(Protocol):
         """Identifies the model, the text and the way it was compressed: sha256."""
 
     @property
+    def name(self) -> str:
+        """Identifies exactly what a model reads: the digest, and with how much precision it is held."""
+
+    @property
     def model(self) -> str:
         """Fingerprint of the model that made it, and the only one that can read it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -145,8 +145,8 @@ class LlamaCppModel(TokenisedModel):
                 self._check_read(prompt, line)
         return reply.result(len(prompt.ids))
 
-    def _values(self, groups: Mapping[Rendered, Sequence[Ids]], cancelled: Cancelled) -> list[list[float]]:
-        return [self._values_of(prompt, texts, cancelled) for prompt, texts in groups.items()]
+    def _values(self, items: Sequence[tuple[Rendered, Sequence[Ids]]], cancelled: Cancelled) -> list[list[float]]:
+        return [self._values_of(prompt, texts, cancelled) for prompt, texts in items]
 
     def _values_of(self, prompt: Rendered, texts: Sequence[Ids], cancelled: Cancelled) -> list[float]:
         values: list[float] = []

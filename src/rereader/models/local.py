@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,8 +23,10 @@ from rereader.models.base import (
     TextFile,
 )
 from rereader.models.extras import require_local
+from rereader.models.kvmemory import Compression, KVMemory, KVPrecision
 from rereader.models.measure import Settings
 from rereader.models.rendering import MIN_PREFIX_TOKENS, Rendered
+from rereader.models.room import cache_tokens, require_room
 from rereader.models.tokenised import Emit, Ids, TokenisedModel, flag
 from rereader.models.worker import Worker
 from rereader.schema.errors import InputError, Interrupted, ModelError, RereaderError
@@ -33,14 +36,15 @@ if TYPE_CHECKING:
     import torch
 
     from rereader.models.attention import Rows
+    from rereader.models.compressors.shelf import Shelf
     from rereader.models.decoding import Slots
     from rereader.models.engine import Engine
     from rereader.models.prefix import PrefixStats
 
 T = TypeVar("T")
 FindHeads = Callable[[], Sequence[Head]]
-_CPU_CACHE_BYTES = 1 << 30
 _CPU_BLOCK_TOKENS = 1024
+_REPEAT = "\n\nRepeat the text above, word for word.\n\n"
 _CUDA_BLOCK_TOKENS = 16384
 
 
@@ -198,8 +202,9 @@ class LocalModel(TokenisedModel):
         self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None, keep: TextFile | None = None
     ) -> Attention:
         """Where what follows a prompt's last cacheable segment looks; see :meth:`LanguageModel.attention`."""
-        rendered = self._renderer.render(prompt)
-        self._check_window(rendered, 0)
+        rendered = self._fit(self._renderer.render(prompt), 0)
+        if rendered.memory and keep:
+            raise InputError("A prompt with compressed texts is not kept.", "Ask without a file to keep it in.")
         if not rendered.boundaries:
             msg = f"No segment of the prompt is cacheable, or the text before has under {MIN_PREFIX_TOKENS} tokens."
             raise InputError(msg, "Mark the segment with which the text ends as cacheable.")
@@ -210,13 +215,14 @@ class LocalModel(TokenisedModel):
         meant = slice(after[0][0] - length, after[-1][1] - length)
 
         def job() -> tuple[Rows, int]:
-            self._check_memory(self._engine.more_tokens(len(rendered.ids)))
+            self._require_room(self._engine.more_tokens(len(rendered.ids)))
             text, ends = rendered.ids[:length], rendered.boundaries
             exact = keep is None or keep.precision == "exact"
             read = 0 if keep is None else self._kept(keep, text[: ends[0]], cancelled)
             held = self._engine.held(text, ends, exact=exact)
-            context = self._engine.read(text, ends, cancelled, exact=exact)
-            return self._engine.attend(context, rendered.ids[length:], heads, meant), read + len(rendered.ids) - held
+            context = self._engine.read(text, ends, cancelled, exact=exact, memory=rendered.memory)
+            read += sum(token >= 0 for token in rendered.ids[held:])  # places of blocks are not read
+            return self._engine.attend(context, rendered.ids[length:], heads, meant), read
 
         rows, read = self._run(job, cancelled)
         arrays = (rows.by_query.numpy(), rows.by_head.numpy(), rows.peaks.numpy())
@@ -237,7 +243,7 @@ class LocalModel(TokenisedModel):
         def job() -> torch.Tensor:
             from rereader.models.losses import token_losses
 
-            self._check_memory(max(spans, default=0))
+            self._require_room(max(spans, default=0))
             slots = self._slots(self._settings.prefill_batch)
             return token_losses(self._engine, text, spans, first, opening, slots, cancelled)
 
@@ -249,6 +255,43 @@ class LocalModel(TokenisedModel):
         from rereader.models.kvfile import file_bytes
 
         return file_bytes(self._config, self._engine.prefill_model.dtype, tokens, precision)
+
+    def compress_kv(
+        self, prompts: Sequence[Prompt], compression: Compression, cancel: Cancel | None = None
+    ) -> list[KVMemory]:
+        """Compress texts to keys and values, in batches; see :meth:`LanguageModel.compress_kv`."""
+        from rereader.models.compressors.base import Texts
+
+        compressor, cancelled = self._shelf.find(compression), flag(cancel)
+        rendered = [self._fit(self._renderer.render(prompt), 0) for prompt in prompts]
+        texts = Texts.of_prompts(rendered, self.fingerprint, tuple(self._renderer.encode(_REPEAT)))
+        longest = max((len(prompt.ids) for prompt in rendered), default=0)
+
+        def job() -> list[KVMemory]:
+            self._require_room(compressor.tokens_read(longest))
+            slots = self._slots(self._settings.prefill_batch)
+            return [*compressor.compress(self._engine, texts, compression, slots, cancelled)]
+
+        return self._run(job, cancelled)
+
+    def load_kv(self, path: Path) -> KVMemory:
+        """A compressed text from its file, which stays open to be read; see :meth:`LanguageModel.load_kv`."""
+        from rereader.models.kvblock import load_block
+
+        return load_block(path, self.fingerprint, self._config)
+
+    def kv_bytes(self, tokens: int, compression: Compression, precision: KVPrecision) -> int:
+        """Bytes that a compressed text of so many tokens takes on disk, about."""
+        from rereader.models.kvblock import block_bytes
+
+        kept = self._shelf.find(compression).kept(tokens, compression.ratio)
+        return block_bytes(self._config, self._engine.prefill_model.dtype, kept, precision)
+
+    @cached_property
+    def _shelf(self) -> Shelf:
+        from rereader.models.compressors.shelf import Shelf
+
+        return Shelf()
 
     def notices(self) -> tuple[str, ...]:
         """What became of kept texts since the last time."""
@@ -262,60 +305,36 @@ class LocalModel(TokenisedModel):
         self._engine.forget()
 
     def _kept(self, keep: TextFile, ids: Ids, cancelled: Cancelled) -> int:
-        """Make a kept text the last one, or read it and keep it; returns the tokens that were read.
+        """Make a kept text the last one, or read it and keep it; returns the tokens that were read."""
+        from rereader.models.kept import take_kept
+        from rereader.models.kvfile import Owner
 
-        A text that is kept in less than its precision is taken from the file even by who has just read it, so that what
-        is found does not depend on who comes first. A file that cannot be used is taken away, and a full disk costs no
-        more than the file.
-        """
-        from rereader.models.kvfile import Owner, Unusable, read, write
-
-        engine, owner, exact = self._engine, Owner(self.fingerprint, ids), keep.precision == "exact"
-        if engine.held(ids, (len(ids),), exact=exact) and (keep.path.exists() or not exact):
-            return 0
-        count = 0
-        for _ in range(2):
-            try:
-                cache = read(keep.path, owner, engine.prefill_model, keep.precision)
-            except FileNotFoundError:
-                pass
-            except Unusable as error:
-                self._notices.append(f"The kept text {keep.path.name} cannot be used: {error}. It is read again.")
-            else:
-                engine.take_up(ids, cache, exact=exact)
-                break
-            count = len(ids) - engine.held(ids, (len(ids),))
-            context = engine.read(ids, (len(ids),), cancelled)
-            try:
-                write(keep.path, context.cache, owner, keep.precision)
-            except OSError as error:
-                self._notices.append(f"The text cannot be kept in {keep.path.parent}: {error.strerror or error}.")
-                engine.take_up(ids, context.cache, exact=exact)
-                break
-            if exact:
-                break
+        count, told = take_kept(self._engine, Owner(self.fingerprint, ids), keep, cancelled)
+        self._notices += told
         return count
 
-    def _check_memory(self, tokens: int) -> None:
-        """Refuse to read so many tokens if their keys and values do not fit."""
-        from rereader.models.kv import bytes_per_token
+    def _fit(self, prompt: Rendered, more: int) -> Rendered:
+        super()._fit(prompt, more)
+        if prompt.memory is None:
+            return prompt
+        from rereader.models.kvread import fit_memory
 
-        needed = tokens * bytes_per_token(self._config, self._engine.prefill_model.dtype)
-        free = free_bytes(self._engine.device)
-        if needed > free:
-            sizes = f"{needed / 1e9:.2f} GB of memory, {free / 1e9:.2f} GB are free"
-            msg = f"Keys and values of {tokens:,} tokens take {sizes}."
-            raise InputError(msg, "Use a smaller model, or less text at once.")
+        start, end = prompt.memory.start, prompt.memory.end
+        others = len(prompt.ids) - (end - start) + more
+        memory = fit_memory(prompt.memory, others, self.fingerprint, self.context_window, self.name)
+        return replace(prompt, ids=(*prompt.ids[:start], *memory.ids, *prompt.ids[end:]), memory=memory)
+
+    def _require_room(self, tokens: int) -> None:
+        engine = self._engine
+        require_room(self._config, engine.prefill_model.dtype, engine.device, tokens)
 
     def _slots(self, rows: int) -> Slots:
         from rereader.models.decoding import Slots
-        from rereader.models.kv import bytes_per_token
 
         engine = self._engine
-        per_token = bytes_per_token(self._config, engine.decode_model.dtype)
-        budget = _cache_bytes(engine.device)
         decode = min(self._settings.decode_batch, max(1, rows))
-        return Slots(min(self._settings.prefill_batch, decode), decode, max(1, budget // per_token))
+        tokens = cache_tokens(self._config, engine.decode_model.dtype, engine.device)
+        return Slots(min(self._settings.prefill_batch, decode), decode, tokens)
 
     def _write(
         self, prompts: Sequence[Rendered], sampling: Sampling, cancelled: Cancelled, emit: Emit | None = None
@@ -325,11 +344,11 @@ class LocalModel(TokenisedModel):
         decoder = Decoder(self._engine, sampling, partial(self._new_reply, sampling, emit), cancelled)
         return decoder.run(prompts, self._slots(len(prompts)))
 
-    def _values(self, groups: Mapping[Rendered, Sequence[Ids]], cancelled: Cancelled) -> list[list[float]]:
+    def _values(self, items: Sequence[tuple[Rendered, Sequence[Ids]]], cancelled: Cancelled) -> list[list[float]]:
         from rereader.models.scoring import Candidates, score_candidates
 
-        items = [Candidates(prompt, tuple(texts)) for prompt, texts in groups.items()]
-        return score_candidates(self._engine, items, self._slots(self._settings.decode_batch), cancelled)
+        candidates = [Candidates(prompt, tuple(texts)) for prompt, texts in items]
+        return score_candidates(self._engine, candidates, self._slots(self._settings.decode_batch), cancelled)
 
     def _guard(self, job: Callable[[], T], cancelled: Cancelled) -> Callable[[], T]:
         def guarded() -> T:
@@ -366,19 +385,3 @@ def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     several = configured if isinstance(configured, (list, tuple)) else [configured]
     return frozenset(int(token) for token in (*several, tokenizer.eos_token_id) if token is not None)
-
-
-def _cache_bytes(device: Any) -> int:
-    return int(free_bytes(device) * 0.4) if device.type == "cuda" else _CPU_CACHE_BYTES
-
-
-def free_bytes(device: Any) -> int:
-    """Bytes of memory that can be had on a device."""
-    import torch
-
-    from rereader.models.loading import available_bytes
-
-    if device.type != "cuda":
-        return available_bytes()
-    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(torch.cuda.mem_get_info(device)[0]) + cached

@@ -14,7 +14,8 @@ import torch
 
 from rereader.models.batching import run_halving
 from rereader.models.decoding import Slots
-from rereader.models.engine import Engine, gather_logprobs
+from rereader.models.engine import Engine
+from rereader.models.logprobs import gather_logprobs
 from rereader.models.loss_windows import LossWindow, loss_windows
 from rereader.schema.events import Cancelled
 

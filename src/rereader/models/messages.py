@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rereader.models.base import ChatRole, Prompt, Segment
+from rereader.models.recalled import no_memory
 from rereader.models.rendering import NEUTRAL_SYSTEM
 from rereader.schema.errors import InputError
 
@@ -44,10 +45,12 @@ def turns(prompt: Prompt) -> list[Turn]:
     A prompt without a system turn gets the neutral one that local models get, since some templates put in another.
 
     Raises:
-        InputError: If the prompt has no segments.
+        InputError: If the prompt has no segments, or compressed texts.
     """
     if not prompt:
         raise InputError("A prompt must have at least one segment.")
+    if any(segment.memory for segment in prompt):
+        raise no_memory("A model on a server")
     made: list[Turn] = [(role, defuse(list(group))) for role, group in groupby(prompt, key=lambda part: part.role)]
     return made if made[0][0] == "system" else [("system", NEUTRAL_SYSTEM), *made]
 

@@ -11,6 +11,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from rereader.models.base import Prompt, Segment
+from rereader.models.recalled import Recalled, recall
 from rereader.schema.errors import InputError, ModelError
 
 NEUTRAL_SYSTEM = "You answer from the given text."
@@ -28,14 +29,17 @@ class Rendered:
     """A prompt as tokens.
 
     Args:
-        ids: Token ids.
-        boundaries: Ascending prefix lengths worth keeping, each shorter than ``ids``.
+        ids: Token ids. Each place of a memory stands as a number below zero that identifies its block.
+        boundaries: Ascending prefix lengths worth keeping, each shorter than ``ids``; those where memory begins and
+            ends are among them.
         ranges: Token range ``[start, end)`` of each segment, in the order of the prompt.
+        memory: What is read there in place of text.
     """
 
     ids: tuple[int, ...]
     boundaries: tuple[int, ...]
     ranges: tuple[tuple[int, int], ...]
+    memory: Recalled | None = None
 
 
 class Renderer:
@@ -64,7 +68,7 @@ class Renderer:
         """Token ids of a prompt, ready for the model to reply.
 
         Raises:
-            InputError: If the prompt has no segments.
+            InputError: If the prompt has no segments, or memory in more than one, or nothing follows that.
             ModelError: If the chat template cannot express the prompt's turns.
         """
         if not prompt:
@@ -115,17 +119,24 @@ class Renderer:
         ids: list[int] = list(self._start)
         boundaries: list[int] = []
         ranges: list[tuple[int, int]] = []
+        memory = None
         for before, (_, segments) in zip(glue, turns, strict=False):
             ids += before
             for segment in segments:
                 start = len(ids)
-                ids += self._encode(segment.text, segment.trusted)
+                if segment.memory:
+                    memory = recall(segment, start, memory)
+                    boundaries += [start] if start else []
+                    boundaries.append(memory.end)
+                ids += memory.ids if memory and segment.memory else self._encode(segment.text, segment.trusted)
                 ranges.append((start, len(ids)))
                 if segment.cacheable and len(ids) >= MIN_PREFIX_TOKENS:
                     boundaries.append(len(ids))
         ids += glue[-1]
+        if memory and memory.end == len(ids):
+            raise InputError("Nothing follows the compressed texts of the prompt.", "Put a question after them.")
         kept = tuple(dict.fromkeys(b for b in boundaries if b < len(ids)))
-        return Rendered(tuple(ids), kept, tuple(ranges))
+        return Rendered(tuple(ids), kept, tuple(ranges), memory)
 
     def _turns(self, prompt: Prompt) -> tuple[list[Turn], tuple[tuple[int, ...], ...]]:
         turns = [(role, tuple(group)) for role, group in groupby(prompt, key=lambda segment: segment.role)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rereader.models.batch import Batch
 from rereader.models.batching import plan_batches, restore, run_halving
 from rereader.models.decoding import Slots
-from rereader.models.engine import Batch, Engine
+from rereader.models.engine import Engine
 from rereader.models.rendering import Rendered
 from rereader.schema.events import Cancelled
 

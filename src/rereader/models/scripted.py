@@ -12,9 +12,11 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from rereader.models import scripted_kv
 from rereader.models.base import (
     Attention,
     Cancel,
@@ -29,8 +31,10 @@ from rereader.models.base import (
     Sampling,
     TextFile,
 )
-from rereader.models.scripted_attention import HEADS, TOKEN, word_attention, word_spans
+from rereader.models.kvmemory import Compression, KVMemory, KVPrecision
+from rereader.models.scripted_attention import HEADS, word_attention
 from rereader.models.scripted_losses import repetition_losses
+from rereader.models.scripted_words import TOKEN, word_spans
 from rereader.schema.errors import InputError, Interrupted, ModelError
 
 Replies = Callable[[str], str] | Sequence[str] | Mapping[str, str]
@@ -52,8 +56,11 @@ class ScriptedCall:
 
 
 def render(prompt: Prompt) -> str:
-    """Return the text a script sees: every segment as ``<role>``, a line break, its text and a line break."""
-    return "".join(f"<{segment.role}>\n{segment.text}\n" for segment in prompt)
+    """Return the text a script sees: every segment as ``<role>``, a line break, its text and a line break.
+
+    Of a segment that is memory it sees what the blocks kept.
+    """
+    return "".join(f"<{segment.role}>\n{scripted_kv.shown(segment)}\n" for segment in prompt)
 
 
 class ScriptedModel(LanguageModel):
@@ -72,7 +79,8 @@ class ScriptedModel(LanguageModel):
         choose: Scores the options (natural logarithms, any offset) given the rendered prompt; by default
             :meth:`log_likelihood` does.
         attends: Whether it shows its insides: an attention (:func:`~rereader.models.scripted_attention.word_attention`)
-            and losses (:func:`~rereader.models.scripted_losses.repetition_losses`).
+            and losses (:func:`~rereader.models.scripted_losses.repetition_losses`), and compresses texts to blocks
+            (:func:`~rereader.models.scripted_kv.excerpt`).
         tokens_per_second_in: Pretended prefill speed; adds to :attr:`virtual_seconds`, never waits.
         tokens_per_second_out: Pretended decode speed, likewise.
 
@@ -220,6 +228,30 @@ class ScriptedModel(LanguageModel):
         losses[:, :first] = 0
         return losses
 
+    def compress_kv(
+        self, prompts: Sequence[Prompt], compression: Compression, cancel: Cancel | None = None
+    ) -> list[KVMemory]:
+        """Blocks that keep the rarest words, if it shows its insides; see :class:`LanguageModel`."""
+        if not self.capabilities.white_box:
+            return super().compress_kv(prompts, compression, cancel)
+        self._check_window(prompts, 0)
+        blocks: list[KVMemory] = []
+        for prompt in prompts:
+            _check_cancel(cancel)
+            self._record(ScriptedCall("compress_kv", render(prompt)), len(_words(render(prompt))))
+            blocks.append(scripted_kv.compress(self.fingerprint, prompt, compression))
+        return blocks
+
+    def load_kv(self, path: Path) -> KVMemory:
+        """A block from its file; see :class:`LanguageModel`."""
+        return scripted_kv.load(path, self.fingerprint)
+
+    def kv_bytes(self, tokens: int, compression: Compression, precision: KVPrecision) -> int:
+        """Bytes of a block on disk, if it shows its insides; see :class:`LanguageModel`."""
+        if not self.capabilities.white_box:
+            return super().kv_bytes(tokens, compression, precision)
+        return scripted_kv.kv_bytes(tokens, compression, precision)
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Words and punctuation marks of each text."""
         return [len(_words(text)) for text in texts]
@@ -275,7 +307,7 @@ def _kept(prompt: Prompt) -> dict[str, int]:
     """What of a prompt is kept for the next one, each with its tokens."""
     ends = [place + 1 for place, segment in enumerate(prompt) if segment.cacheable]
     texts = {render(prompt[:end]): prompt[:end] for end in ends}
-    return {text: sum(len(_words(segment.text)) for segment in part) for text, part in texts.items()}
+    return {text: sum(len(_words(scripted_kv.shown(one))) for one in part) for text, part in texts.items()}
 
 
 def _words(text: str) -> list[str]:

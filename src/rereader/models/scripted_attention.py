@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from rereader.models.base import Attention, Head, Prompt
+from rereader.models.scripted_kv import shown
+from rereader.models.scripted_words import TOKEN
 from rereader.schema.errors import InputError
 
 HEADS = (Head(0, 0), Head(0, 1))
-TOKEN = re.compile(r"\w+|[^\w\s]")
 _LONGEST_DULL = 3
 _PULL = 100.0
 """Weight of the same word beside that of any other token."""
-
-
-def word_spans(text: str) -> list[tuple[int, int]]:
-    """Characters ``[start, end)`` of each word and punctuation mark."""
-    return [found.span() for found in TOKEN.finditer(text)]
 
 
 def word_attention(prompt: Prompt, heads: Sequence[Head]) -> Attention:
@@ -37,7 +32,7 @@ def word_attention(prompt: Prompt, heads: Sequence[Head]) -> Attention:
     length = 0
     for segment in prompt:
         start = len(words)
-        words += [segment.text[a:b].lower() for a, b in word_spans(segment.text)]
+        words += [found.lower() for found in TOKEN.findall(shown(segment))]
         ranges.append((start, len(words)))
         if segment.cacheable:
             length = len(words)

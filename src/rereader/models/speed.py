@@ -64,13 +64,14 @@ class Speed:
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a language model as its ``config.json`` gives them."""
+    """Sizes of a language model as its ``config.json`` gives them; ``kv`` counts keys and values of a token."""
 
     layers: int
     hidden: int
     layer_parameters: int
     head_parameters: int
     window: int
+    kv: int = 0
 
     @property
     def parameters(self) -> int:
@@ -140,7 +141,7 @@ def read_shape(folder: Path) -> Shape | None:
     size = int(config.get("head_dim") or hidden // heads)
     keys = int(config.get("num_key_value_heads") or heads)
     layer = 2 * hidden * size * (heads + keys) + 3 * hidden * inner
-    return Shape(layers, hidden, layer, words * hidden, window)
+    return Shape(layers, hidden, layer, words * hidden, window, 2 * layers * keys * size)
 
 
 def from_probe(shape: Shape, probe: Mapping[str, Any], folder: Path) -> Speed:

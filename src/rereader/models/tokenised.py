@@ -21,6 +21,7 @@ from rereader.models.base import (
     Sampling,
 )
 from rereader.models.normalise import log_normalise
+from rereader.models.recalled import no_memory
 from rereader.models.rendering import Rendered, Renderer
 from rereader.models.reply import Reply, ReplyText
 from rereader.models.worker import Worker
@@ -59,7 +60,7 @@ class TokenisedModel(LanguageModel):
         """Reply to each prompt, in order; called on the worker's thread, for at least one token."""
 
     @abstractmethod
-    def _values(self, groups: Mapping[Rendered, Sequence[Ids]], cancelled: Cancelled) -> list[list[float]]:
+    def _values(self, items: Sequence[tuple[Rendered, Sequence[Ids]]], cancelled: Cancelled) -> list[list[float]]:
         """Log-probabilities of the continuations of each prompt; called on the worker's thread."""
 
     @abstractmethod
@@ -137,18 +138,19 @@ class TokenisedModel(LanguageModel):
 
     def _ready(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Rendered]:
         sampling.check()
-        rendered = [self._renderer.render(prompt) for prompt in prompts]
-        for prompt in rendered:
-            self._check_window(prompt, sampling.max_new_tokens)
-        return rendered
+        return [self._fit(self._renderer.render(prompt), sampling.max_new_tokens) for prompt in prompts]
 
-    def _check_window(self, prompt: Rendered, more: int) -> None:
+    def _fit(self, prompt: Rendered, more: int) -> Rendered:
+        """The prompt as it will be read, which must fit the window together with ``more`` tokens."""
+        if prompt.memory is not None and not self.capabilities.white_box:
+            raise no_memory(self.name)
         if len(prompt.ids) + more > self.context_window:
             msg = (
                 f"A prompt of {len(prompt.ids):,} tokens and {more:,} more for the reply do not fit into the "
                 f"{self.context_window:,} tokens that {self.name} reads at once."
             )
             raise InputError(msg, "Use smaller chunks, a shorter question, or a model with a longer window.")
+        return prompt
 
     def _replies(
         self, prompts: Sequence[Rendered], sampling: Sampling, cancelled: Cancelled, emit: Emit | None = None
@@ -178,12 +180,11 @@ class TokenisedModel(LanguageModel):
         return future.result()[0]
 
     def _score(self, groups: Mapping[Rendered, Sequence[Ids]], cancel: Cancel | None) -> dict[Rendered, list[float]]:
-        for prompt, texts in groups.items():
-            self._check_window(prompt, max(map(len, texts)))
+        fitted = [(self._fit(prompt, max(map(len, texts))), texts) for prompt, texts in groups.items()]
         if not groups:
             return {}
         cancelled = flag(cancel)
-        return dict(zip(groups, self._run(lambda: self._values(groups, cancelled), cancelled), strict=True))
+        return dict(zip(groups, self._run(lambda: self._values(fitted, cancelled), cancelled), strict=True))
 
     def _run(self, job: Callable[[], T], cancelled: Cancelled = lambda: False) -> T:
         return self._worker.call(self._guard(job, cancelled))
