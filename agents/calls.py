@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rereader.memory.calls import (
     CallCache,
@@ -26,7 +25,6 @@ from rereader.memory.calls import (
 from rereader.memory.runs import Call
 from rereader.models.base import (
     Cancel,
-    Embedder,
     Float32Array,
     Generation,
     Head,
@@ -34,10 +32,11 @@ from rereader.models.base import (
     Prompt,
     Sampling,
     TextFile,
-    TextKind,
 )
+from rereader.models.kvmemory import Compression, KVMemory
 from rereader.models.loss_windows import tokens_read
-from rereader.prompts.loader import SlotValue, Template, as_pieces, prompt_sha256, references
+from rereader.prompts.loader import Piece, SlotValue, Template, as_pieces, prompt_sha256, references
+from rereader.prompts.openings import OPENING, compressing, opening_digest
 from rereader.schema import BudgetMeter, Interrupted, Usage
 from rereader.tools.attended import Cue
 
@@ -264,6 +263,35 @@ class Caller:
         self._record("losses", request, f"{len(ids) - first} tokens", batch.sizes[0], 0, cached=cached)
         return unpack_floats(reply).reshape(len(lengths), -1)
 
+    def compress(self, texts: Sequence[Piece], compression: Compression) -> list[KVMemory]:
+        """Compress texts, each on its own, after the opening of the prompts that read them.
+
+        No cache is asked: what is made belongs in the bank, which is asked first.
+
+        Raises:
+            BudgetSpent: If the texts do not fit the budget.
+        """
+        prompts = [compressing(text) for text in texts]
+        batch, meter = _Batch(prompts, self.model.prompt_tokens(prompts)), self._log.meter
+        meter.reserve(tokens=sum(batch.sizes), calls=len(prompts))
+        started = time.monotonic()
+        try:
+            with self._log.stopping() as stop:
+                blocks = self.model.compress_kv(prompts, compression, stop)
+        except BaseException:
+            meter.refund(tokens=sum(batch.sizes))
+            raise
+        for text in self.model.notices():
+            self._log.warn(text)
+        self._note("score", batch, range(len(prompts)), started)
+        self._log.usage.serial_depth += 1
+        how = f"{OPENING}@{opening_digest()}"
+        for piece, prompt, size, block in zip(texts, prompts, batch.sizes, blocks, strict=True):
+            self._charge(size, 0, cached=False)
+            told = (how, references({"text": [piece]}), prompt_sha256(prompt))
+            self._log.calls.append(Call(self.role, "compress", *told, block.digest, size, 0, cached=False))
+        return blocks
+
     def _scores(
         self,
         method: str,
@@ -341,34 +369,3 @@ class Caller:
             cached=cached,
         )
         self._log.calls.append(call)
-
-
-class EmbedCaller:
-    """The embedder inside a run, for short texts such as questions; a document's vectors live in its index."""
-
-    def __init__(self, embedder: Embedder, cache: CallCache, log: CallLog) -> None:
-        self.embedder = embedder
-        self._cache = cache
-        self._log = log
-
-    def embed(self, texts: Sequence[str], kind: TextKind = "passage") -> NDArray[np.float32]:
-        """Unit vectors, float32 [n, d]; a text longer than the window is embedded by its first window."""
-        heads = [text[start:end] for text, (start, end) in zip(texts, self._first_windows(texts), strict=True)]
-        settings = {"kind": kind} if kind != "passage" else {}
-        keys = [call_key(self.embedder.fingerprint, "embed", head, settings) for head in heads]
-        found = self._cache.get(keys)
-        missing = {key: head for key, head in zip(keys, heads, strict=True) if key not in found}
-        if missing:
-            started = time.monotonic()
-            with self._log.stopping() as stop:
-                vectors = self.embedder.embed(list(missing.values()), stop, kind)
-            fresh = {key: pack_floats(vectors[i]) for i, key in enumerate(missing)}
-            self._cache.put("embed", fresh, self._log.document_ids)
-            found |= fresh
-            tokens = sum(self.embedder.count_tokens(list(missing.values())))
-            self._log.note("embed", self.embedder.name, started, amount=tokens)
-            self._log.usage.embedded_tokens += tokens
-        return np.stack([unpack_floats(found[key]) for key in keys])
-
-    def _first_windows(self, texts: Sequence[str]) -> list[tuple[int, int]]:
-        return [windows[0] if windows else (0, 0) for windows in self.embedder.windows(texts)]

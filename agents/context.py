@@ -13,8 +13,9 @@ from typing import Any, Protocol, TypedDict
 import psutil
 from langgraph.runtime import Runtime
 
-from rereader.agents.calls import Caller, CallLog, Done, EmbedCaller
+from rereader.agents.calls import Caller, CallLog, Done
 from rereader.agents.costs import Facts, StageCost, cost_of
+from rereader.agents.embed_calls import EmbedCaller
 from rereader.memory.library import Library
 from rereader.memory.runs import Step
 from rereader.memory.working import WorkingMemory
@@ -46,6 +47,8 @@ class ReadingState(TypedDict, total=False):
     status: str
     accepted: list[list[int]]
     """``[document position, chunk ordinal]`` of the chunks that the gate let in last."""
+    recalled: list[list[int]]
+    """The same of the chunks whose blocks were read, the most wanted first."""
     fresh: int
     """Quotes added by the last reading."""
     windows: int

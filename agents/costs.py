@@ -68,6 +68,7 @@ class DocumentFacts:
         cut: Whether it is cut as the settings ask.
         gists: Gists stored by their key (see ``gister.gist_key``).
         spaces: Kinds of vectors of the run's embedder that are complete.
+        blocks: Compressed chunks stored, by the model's name and how they are made (see ``compressor.block_key``).
     """
 
     characters: int
@@ -76,6 +77,7 @@ class DocumentFacts:
     cut: bool = False
     gists: Mapping[str, int] = field(default_factory=dict)
     spaces: frozenset[str] = frozenset()
+    blocks: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def guessed(cls, characters: int, chunk_tokens: int) -> DocumentFacts:
@@ -98,6 +100,8 @@ class Facts:
         scorer_window: Most tokens that the scorer reads at once.
         dimension: Length of a vector.
         characters_per_embedded: Characters in one of the embedder's tokens.
+        models: Name of each role's model.
+        kv_numbers: Numbers in the keys and values of a token, by role, where they are known.
     """
 
     documents: tuple[DocumentFacts, ...]
@@ -108,6 +112,8 @@ class Facts:
     scorer_window: int = 8192
     dimension: int = 384
     characters_per_embedded: float = CHARACTERS_PER_TOKEN
+    models: Mapping[str, str] = field(default_factory=dict)
+    kv_numbers: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def characters(self) -> int:

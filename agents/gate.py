@@ -1,46 +1,73 @@
 """The gate: which chunks does the reasoner get to read, given the question and what is known already?
 
-Recall is one FAISS search over compressed memories (fused with BM25 unless told otherwise), judged by a small scorer in
-one batch. Chunks turned away are judged again in the next wave, when the working memory has changed. Cf. the Gate of
-LycheeMemory (arXiv 2602.08382), which scans chunk by chunk.
+Recall is one FAISS search over compressed memories (fused with BM25 unless told otherwise), judged by the gate that the
+settings name in one batch. Chunks turned away are judged again in the next wave, when the working memory has changed.
+Cf. the Gate of LycheeMemory (arXiv 2602.08382), which scans chunk by chunk. The trained gate needs no recall: it scores
+every chunk, and lets in what is above its threshold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
-from rereader.agents.calls import Caller, Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, TOKENS_PER_WORD, Facts, StageCost, Work, costs
+from rereader.agents.gates import KNOWN_WORDS, MEMORY_WORDS, Asked, Gate
+from rereader.agents.gates_attention import AttentionGate
+from rereader.agents.gates_choose import ChooseGate, yes_or_no
+from rereader.agents.gates_likelihood import LikelihoodGate
+from rereader.agents.gates_similarity import SimilarityGate
+from rereader.agents.gates_trained import TrainedGate
+from rereader.agents.gates_waves import let_in
 from rereader.agents.ledger import quotes, seeds
-from rereader.agents.reranker import attention_of, attention_work
+from rereader.agents.reranker import attention_work
 from rereader.agents.retriever import targets_of
 from rereader.agents.searcher import ChunkKey, Query, Target, dense_chunks, lexical_chunks, queries_of
-from rereader.models.base import Float32Array
-from rereader.prompts.loader import Piece, SlotValue, load
-from rereader.schema import Record, Span
+from rereader.schema import Span
 from rereader.tools.ranking import Ranking, add_up, add_z_scores
-from rereader.tools.words import word_limit
+
+__all__ = ["add_hops", "combine", "gate", "gate_cost", "gate_named", "recall", "yes_or_no"]
 
 Key = TypeVar("Key")
-_MEMORY_WORDS = 60
-_KNOWN_WORDS = 60
-_YES = 0
-_END_OF_SHARED = Piece("\n", trusted=True, cacheable=True)
+TRAINED = "trained"
+_GATES: Mapping[str, type[Gate]] = {
+    "similarity": SimilarityGate,
+    "choose": ChooseGate,
+    "likelihood": LikelihoodGate,
+    "attention": AttentionGate,
+    TRAINED: TrainedGate,
+}
+
+
+def gate_named(name: str) -> Gate:
+    """The implementation that stands behind a value of the setting ``gate``."""
+    return _GATES[name]()
 
 
 def gate_cost(settings: Any, facts: Facts) -> StageCost:
     """A search for the question in every wave, and a scorer's judgement of each candidate if one is asked for."""
     works = [Work("embed", "embedder", facts.question_tokens), Work("rest", amount=facts.characters)]
-    if settings.gate == "attention" and "scorer" in facts.bound:
-        shown = settings.candidates * _MEMORY_WORDS * TOKENS_PER_WORD
+    calls = _prompts(settings, facts) if "scorer" in facts.bound else 0
+    if calls and settings.gate == "attention":
+        shown = settings.candidates * MEMORY_WORDS * TOKENS_PER_WORD
         works.append(attention_work(facts, shown, settings.waves))
-    elif settings.gate != "similarity" and "scorer" in facts.bound:
-        calls = settings.waves * settings.candidates
-        shown = (_MEMORY_WORDS + _KNOWN_WORDS) * TOKENS_PER_WORD + facts.question_tokens + PROMPT_TOKENS
+    elif calls:
+        shown = (MEMORY_WORDS + KNOWN_WORDS) * TOKENS_PER_WORD + facts.question_tokens + PROMPT_TOKENS
         works.append(Work("score", "scorer", calls * shown, calls=calls))
     return StageCost("gate", tuple(works), turns=settings.waves)
+
+
+def _prompts(settings: Any, facts: Facts) -> int:
+    """Memories that the scorer judges in all waves."""
+    if settings.gate == "similarity":
+        return 0
+    if settings.gate != TRAINED:
+        return int(settings.waves * settings.candidates)
+    chunks = sum(document.chunks for document in facts.documents)
+    # Adapters judge every chunk once, and again the few that are near the threshold; a head needs no scorer.
+    return chunks if Path(settings.trained_gate or "none").is_dir() else 0
 
 
 @costs(gate_cost)
@@ -49,11 +76,16 @@ def gate(state: ReadingState, context: RunContext) -> Outcome:
     settings = context.settings
     targets = targets_of(context, settings.memory)
     leads = seeds(state, context)
-    known = [record for record, _ in leads]
+    asked = Asked(context, targets, state["question"], [record for record, _ in leads])
+    if settings.gate == TRAINED:
+        accepted, detail = let_in(asked)
+        return Outcome({"accepted": [list(key) for key in accepted]}, detail)
     held = [record.spans[0] for record in quotes(state, context)]
     recalled = recall(context, targets, queries_of(context, targets, state["question"], leads), held)
-    candidates = sorted(recalled, key=lambda key: (-recalled[key], key))[: settings.candidates]
-    judged = judge(context, targets, candidates, state["question"], known)
+    read = {(position, chunk) for position, chunk in state.get("recalled", [])}  # whole, so there is no more in them
+    left = [key for key in recalled if key not in read]
+    candidates = sorted(left, key=lambda key: (-recalled[key], key))[: settings.candidates]
+    judged = gate_named(settings.gate).judge(asked, candidates)
     scores = combine(recalled, judged, candidates, settings.gate_weight)
     ranked = sorted(candidates, key=lambda key: (-scores[key], key))
     accepted = ranked[: settings.accept]
@@ -96,42 +128,6 @@ def _recall_one(
     return parts
 
 
-def judge(
-    context: RunContext,
-    targets: Sequence[Target],
-    candidates: Sequence[ChunkKey],
-    question: str,
-    known: Sequence[Record],
-) -> dict[ChunkKey, float]:
-    """The scorer's judgement of each candidate (higher is better); empty when the gate is ``similarity``."""
-    method = context.settings.gate
-    if method == "similarity":
-        return {}
-    memories = [_memory(context, targets[position], chunk) for position, chunk in candidates]
-    if method == "attention":
-        masses = attention_of(context, question, memories)
-        return {key: float(mass) for key, mass in zip(candidates, masses, strict=True)}
-    scorer = context.caller("scorer")
-    if scorer is None:
-        return {}
-    if method == "likelihood":
-        template = load("recall")
-        requests = [Request(template, {"memory": [memory]}) for memory in memories]
-        requests.append(Request(template, {"memory": ""}))
-        values = scorer.log_likelihood(requests, [question] * len(requests))
-        return {key: float(value - values[-1]) for key, value in zip(candidates, values[:-1], strict=True)}
-    rows = yes_or_no(scorer, question, _known(known), memories)
-    return {key: float(row[_YES]) for key, row in zip(candidates, rows, strict=True)}
-
-
-def yes_or_no(scorer: Caller, question: str, known: Sequence[Piece], memories: Sequence[Piece]) -> Float32Array:
-    """Log-probability that each memory helps, and that it does not, less those of an empty one: float32 [n, 2]."""
-    template = load("gate")
-    shared: dict[str, SlotValue] = {"question": question, "known": [*known, _END_OF_SHARED]}
-    requests = [Request(template, {"memory": [memory], **shared}) for memory in memories]
-    return scorer.choose(requests, ["A", "B"], null=Request(template, {"memory": "", **shared}))
-
-
 def combine(
     recalled: Mapping[ChunkKey, float],
     judged: Mapping[ChunkKey, float],
@@ -140,25 +136,3 @@ def combine(
 ) -> dict[ChunkKey, float]:
     """Sum of z-scores over the candidates: recall plus ``weight`` times judgement."""
     return add_z_scores([Ranking(recalled), Ranking(judged, weight)], candidates)
-
-
-def _memory(context: RunContext, target: Target, chunk: int) -> Piece:
-    """What the scorer sees of a chunk: its gist, or with raw vectors the head of its text."""
-    if target.vectors.kind != "raw":
-        record = context.library.records.gists(target.chunking, target.vectors.kind, [chunk])[chunk]
-        return Piece(word_limit(record.content, _MEMORY_WORDS), record=record.id)
-    span = context.library.chunks.chunk(target.chunking, chunk).span
-    text = word_limit(context.library.documents.text_of(span), _MEMORY_WORDS)
-    return Piece(text, span=span.model_copy(update={"end": span.start + len(text)}))
-
-
-def _known(known: Sequence[Record]) -> list[Piece]:
-    if not known:
-        return []
-    pieces = [Piece("Known already: ", trusted=True)]
-    left = _KNOWN_WORDS
-    for record in known:
-        text = word_limit(record.content, left)
-        left -= len(text.split())
-        pieces += [Piece(text, record=record.id), Piece(" ", trusted=True)]
-    return pieces

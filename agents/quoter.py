@@ -40,7 +40,7 @@ def conclude_with_quotes(
     draft = parse(reply, [])
     if whole:
         draft = replace(draft, text=reply.text.strip())
-    version, scores = _add(state, context, draft.text, sources)
+    version, scores = add_carriers(state, context, draft.text, sources)
     state = {**state, "memory_version": version}
     found = quotes(state, context)
     evidence = in_document_order(context, found)
@@ -53,7 +53,7 @@ def conclude_with_quotes(
 
 def quote_sources(state: ReadingState, context: RunContext, text: str, sources: Sequence[Span]) -> Outcome:
     """Quote what carries some text, without an answer: to measure what a graph found."""
-    version, scores = _add(state, context, text, sources)
+    version, scores = add_carriers(state, context, text, sources)
     detail = {"draft": "", "cited": [], "scores": scores}
     return Outcome({"status": "answered", "memory_version": version}, detail)
 
@@ -77,13 +77,28 @@ def _without_quotes(context: RunContext, draft: Draft) -> Outcome:
     return Outcome({"status": "declined" if declined else "answered"}, detail)
 
 
-def _add(state: ReadingState, context: RunContext, text: str, sources: Sequence[Span]) -> tuple[int, dict[str, float]]:
+def add_carriers(
+    state: ReadingState, context: RunContext, text: str, sources: Sequence[Span], share: float = 1.0, wave: int = 1
+) -> tuple[int, dict[str, float]]:
+    """Quote the passages of ``sources`` that carry a text or the question.
+
+    Args:
+        state: The state; what it has quoted already is not quoted again.
+        context: The run.
+        text: The text.
+        sources: Where it came from.
+        share: Share of the evidence words left that is filled.
+        wave: Number of the wave that the quotes are found in.
+
+    Returns:
+        The new memory version and ``{record id: score}``.
+    """
     held = quotes(state, context)
     taken = [record.spans[0] for record in held]
     ranked = rank(context, text, state["question"], sources)
     fresh = [scored for scored in ranked if not any(scored.passage.span.overlaps(span) for span in taken)]
-    chosen = select(context, fresh, context.settings.evidence_words - words_held(held))
-    return add_quotes(state, context, slices(chosen), "quoter")
+    chosen = select(context, fresh, round((context.settings.evidence_words - words_held(held)) * share))
+    return add_quotes(state, context, slices(chosen), "quoter", wave)
 
 
 def rank(context: RunContext, text: str, question: str, sources: Sequence[Span]) -> list[Scored]:

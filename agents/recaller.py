@@ -2,6 +2,7 @@
 
 The published order of LycheeMemory (arXiv 2602.08382): the gate sees a chunk's memory, the question and the working
 memory; the working memory is rewritten for chunks that it lets in, and for no others; no chunk is looked at again.
+With ``reads=kv`` a memory is a block of keys and values, and gate and reasoner are one model, as published.
 
 Chunks after one that was let in are gated with another working memory than those before it. Several may still be gated
 in one batch: what was judged beyond the first one let in is thrown away and judged anew, so the decisions are the same
@@ -18,12 +19,12 @@ import numpy as np
 
 from rereader.agents.calls import Caller, Request
 from rereader.agents.chunker import ensure_chunks
+from rereader.agents.compressor import Place, block_caller, block_pieces, wants_blocks
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
 from rereader.agents.gate import yes_or_no
 from rereader.agents.gister import ensure_gists
 from rereader.agents.notes import NOTHING_YET, WRITTEN, note, notes, shown
-from rereader.memory.chunks import Chunking
 from rereader.models.base import Float32Array, Sampling
 from rereader.prompts.loader import Piece, SlotValue, load
 from rereader.schema import InputError, Record
@@ -31,7 +32,7 @@ from rereader.schema import InputError, Record
 _LET_IN = 0.1
 """Share of the chunks that is expected to be let in."""
 _TEMPLATE_TOKENS = 128
-Place = tuple[Chunking, int]
+_KV_TEMPLATE_TOKENS = 192
 
 
 def recall_cost(settings: Any, facts: Facts) -> StageCost:
@@ -39,13 +40,13 @@ def recall_cost(settings: Any, facts: Facts) -> StageCost:
     chunks = sum(document.chunks for document in facts.documents)
     let_in = chunks * _LET_IN
     judged = round(chunks + let_in * (settings.ahead - 1) / 2)
-    shown_tokens = settings.chunk_tokens * (settings.gist_share if settings.reads == "gist" else 1)
+    shares = {"gist": settings.gist_share, "raw": 1.0, "kv": 1 / settings.ratio, "both": 1 / settings.ratio}
+    shown_tokens = settings.chunk_tokens * shares[settings.reads]
     asked = facts.question_tokens + WRITTEN + PROMPT_TOKENS
-    gating = Work(
-        "score", "scorer" if "scorer" in facts.bound else "reader", judged * (shown_tokens + asked), calls=judged
-    )
+    gatekeeper = "scorer" if "scorer" in facts.bound and settings.reads != "kv" else "reader"
+    gating = Work("score", gatekeeper, judged * (shown_tokens + asked), calls=judged)
     writes = max(1, round(let_in))
-    read = writes * (shown_tokens + asked)
+    read = writes * ((settings.chunk_tokens if settings.reads == "both" else shown_tokens) + asked)
     writing = Work("generate", "reader", read, writes * WRITTEN, writes, writes * settings.working_tokens)
     return StageCost("recall", (gating, writing), turns=-(-chunks // settings.ahead) + writes)
 
@@ -62,13 +63,14 @@ def recall_in_order(state: ReadingState, context: RunContext) -> Outcome:
     started = time.monotonic() - context.usage.seconds.get("recall", 0.0)
     context.progress("recall", started, first, len(places))
     known = notes(state, context)
-    pieces = [_memory(context, place) for place in batch]
+    pieces = _memories(context, batch)
     sure = _gate(context, state["question"], known, pieces)
     let_in = next((i for i, probability in enumerate(sure) if probability > settings.threshold), None)
     judged = len(batch) if let_in is None else let_in + 1
     version = state.get("memory_version", 0)
     if let_in is not None:
-        version = _rewrite(state, context, known, batch[let_in], pieces[let_in])
+        piece = _text(context, batch[let_in]) if settings.reads == "both" else pieces[let_in]
+        version = _rewrite(state, context, known, batch[let_in], piece)
     positions = {document.id: position for position, document in enumerate(context.documents)}
     decisions = [
         [positions[chunking.document_id], ordinal, None, round(float(sure[i]), 4), i == let_in]
@@ -88,9 +90,12 @@ def _check_windows(context: RunContext, question: str) -> None:
     if not gate.model.capabilities.choose:
         msg = f"{gate.model.name} cannot be the gate of a scan: it cannot tell which reply is the likelier one."
         raise InputError(msg, "Name a local scorer: --role scorer=NAME.")
-    for caller, written in ((gate, 0), (context.need("reader"), settings.working_tokens)):
-        asked = caller.model.count_tokens([question])[0] + _TEMPLATE_TOKENS
-        needed, window = settings.chunk_tokens + settings.working_tokens + asked + written, caller.model.context_window
+    block = -(-settings.chunk_tokens // settings.ratio) if wants_blocks(settings) else settings.chunk_tokens
+    read = block if settings.reads == "kv" else settings.chunk_tokens
+    for caller, memory, written in ((gate, block, 0), (context.need("reader"), read, settings.working_tokens)):
+        asked = caller.model.count_tokens([question])[0]
+        asked += _KV_TEMPLATE_TOKENS if wants_blocks(settings) else _TEMPLATE_TOKENS
+        needed, window = round(memory) + settings.working_tokens + asked + written, caller.model.context_window
         if needed > window:
             msg = f"A chunk beside the working memory may take {needed:,} tokens; {caller.model.name} reads {window:,}."
             raise InputError(msg, "Lower working_tokens or chunk_tokens, or choose a model with a larger window.")
@@ -102,14 +107,22 @@ def _places(context: RunContext) -> list[Place]:
     return [(chunking, ordinal) for chunking in chunkings for ordinal in range(chunking.chunks)]
 
 
-def _memory(context: RunContext, place: Place) -> Piece:
-    """What is known of a chunk without its question: its gist, or all of its text."""
+def _memories(context: RunContext, places: Sequence[Place]) -> list[Piece]:
+    """What is known of chunks without a question: their blocks, their gists, or all of their texts."""
+    if wants_blocks(context.settings):
+        return block_pieces(context, _gatekeeper(context).role, places)
+    return [_text(context, place) if context.settings.reads == "raw" else _gist(context, place) for place in places]
+
+
+def _gist(context: RunContext, place: Place) -> Piece:
     chunking, ordinal = place
-    if context.settings.reads == "raw":
-        span = context.library.chunks.chunk(chunking, ordinal).span
-        return Piece(context.library.documents.text_of(span), span=span)
     record = context.library.records.gists(chunking, ensure_gists(context, chunking), [ordinal])[ordinal]
     return Piece(record.content, record=record.id)
+
+
+def _text(context: RunContext, place: Place) -> Piece:
+    span = context.library.chunks.chunk(*place).span
+    return Piece(context.library.documents.text_of(span), span=span)
 
 
 def _gate(context: RunContext, question: str, known: Sequence[Record], pieces: Sequence[Piece]) -> Float32Array:
@@ -121,6 +134,9 @@ def _gate(context: RunContext, question: str, known: Sequence[Record], pieces: S
 
 
 def _gatekeeper(context: RunContext) -> Caller:
+    """Who judges chunks; a block can be judged by the model that made it, and by no other one."""
+    if wants_blocks(context.settings):
+        return block_caller(context)
     return context.caller("scorer") or context.need("reader")
 
 
@@ -129,10 +145,10 @@ def _rewrite(state: ReadingState, context: RunContext, known: Sequence[Record], 
     reader, settings = context.need("reader"), context.settings
     slots: dict[str, SlotValue] = {"question": state["question"], "known": shown(known, NOTHING_YET), "memory": [piece]}
     sampling = Sampling(settings.working_tokens, seed=settings.seed)
-    request = Request(load("rewrite"), slots)
+    request = Request(load("kv_rewrite" if piece.memory else "rewrite"), slots)
     text = reader.generate([request], sampling)[0].text.strip()
-    gist = context.library.records.get([piece.record]) if piece.record else []
+    memory = context.library.records.get([piece.record]) if piece.record else []
     spans = [context.library.chunks.chunk(*place).span]
-    parents, prompt = [*known, *gist], request.template.digest
+    parents, prompt = [*known, *memory], request.template.digest
     written = note(context, text, "recaller", spans=spans, parents=parents, model=reader.model.name, prompt=prompt)
     return context.memory.write(state.get("memory_version", 0), [("note", written)], known)

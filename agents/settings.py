@@ -76,9 +76,13 @@ class WaveSettings(RankingSettings):
         gate: ``similarity`` lets in by recall alone; ``choose`` (yes or no) and ``likelihood`` (of the question given
             the memory) add the scorer's judgement of each candidate, ``attention`` what the question looks at among
             all candidates in one prompt. On the development needles SmolLM2-135M's judgement made recall no better at a
-            hundred times the cost, hence the default.
+            hundred times the cost, hence the default. ``trained`` scores every chunk without recall and lets in those
+            above the threshold of ``gate_recall``.
         gate_weight: Weight of its z-score beside that of the recall.
-        accept: Chunks let in per wave.
+        trained_gate: What ``rereader train gate`` wrote: a file, or a folder of adapters for the scorer; the gate that
+            ships for the embedder if empty.
+        gate_recall: Share of the chunks that hold a missing fact that the trained gate's threshold lets in.
+        accept: Most chunks let in per wave.
         waves: Most rounds of gating and reading.
         fill: Share of the evidence words left that a wave fills; the last one fills all.
         seeds: Quotes of the last wave that the next one searches with.
@@ -92,8 +96,10 @@ class WaveSettings(RankingSettings):
     memory: Literal["gist", "raw"] = "gist"
     recall: Literal["fused", "memory"] = "fused"
     candidates: Positive = 16
-    gate: Literal["similarity", "choose", "likelihood", "attention"] = "similarity"
+    gate: Literal["similarity", "choose", "likelihood", "attention", "trained"] = "similarity"
     gate_weight: float = 0.5
+    trained_gate: str = ""
+    gate_recall: Share = 0.95
     accept: Positive = 12
     waves: Positive = 3
     fill: Share = 0.67

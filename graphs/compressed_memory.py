@@ -11,16 +11,27 @@ the text's order; the gate sees a chunk's memory, the question and the working m
 reader writes the working memory anew, as prose of at most 1024 tokens; the answer is written from question and working
 memory. Published chunks have 4096 tokens (``chunk_tokens=4096``). ``ahead`` gates several chunks in a batch and comes
 to the same decisions. Quotes are found after the fact.
+
+``reads=kv`` takes the published form of a memory: blocks, the keys and values that a model kept of each chunk, made
+once per document and read in place of its text by the model that made them. A scan is then the published system but for
+three things, and so an analogue still: the gate is the reader asked for yes or no, not a classifier trained for it;
+keys and values are chosen by a rule, unless ``compressor`` names a trained one; and keys are rotated to where they are
+read, which the published weights do without. In waves the accepted chunks' blocks are read side by side, which the
+paper does not do. ``reads=both`` lets a block decide and reads the text, so that names, dates and numbers survive.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from rereader.agents.answerer import answer
+from rereader.agents.block_answerer import answer_blocks, read_blocks
 from rereader.agents.chunker import chunk
+from rereader.agents.compressor import compress, wants_blocks
 from rereader.agents.context import ReadingState, Work
 from rereader.agents.gate import gate
 from rereader.agents.gister import gist
@@ -31,6 +42,11 @@ from rereader.agents.recaller import recall_in_order
 from rereader.agents.settings import Positive, Share, WaveSettings
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
+from rereader.models.kvmemory import Budgets, KVPrecision
+from rereader.schema import InputError
+
+_GATES_OF_BLOCKS = ("choose", "attention")
+"""Gates that look at blocks; the first one is taken where none is asked for."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +55,40 @@ class CompressedMemorySettings(WaveSettings):
 
     Args:
         order: ``waves`` gates all chunks at once, wave by wave; ``scan`` is the published order.
-        reads: What gate and reader see of a chunk in a scan: its ``gist``, or its text (``raw``).
+        reads: What is read of a chunk. ``kv``: in place of its text a block, the keys and values that the reader kept
+            of it. ``both``: the scorer's block decides whether it is let in, its text is read. Else text is judged and
+            read, and in a scan that is the chunk's ``gist`` or all of it (``raw``).
+        compressor: What decides which keys and values a block keeps, or the path of a trained compressor.
+        ratio: Tokens of a chunk for each that its block keeps; 1 keeps all.
+        budgets: ``even`` keeps as many in every head of a layer, ``heads`` shares a layer's places out by score.
+        precision: How blocks are stored; ``int8`` takes half the disk of ``bfloat16``.
         ahead: Chunks gated in a batch in a scan; 1 is one by one.
         threshold: A chunk is let in by a scan if the gate is surer than this; 0.5 is how sure it is of an empty one.
-        working_tokens: Most tokens of a scan's working memory.
+        working_tokens: Most tokens of a working memory that is written as prose.
     """
 
     order: Literal["waves", "scan"] = "waves"
-    reads: Literal["gist", "raw"] = "gist"
+    reads: Literal["gist", "raw", "kv", "both"] = "gist"
+    compressor: str = "expected-attention"
+    ratio: Annotated[float, Field(ge=1)] = 4.0
+    budgets: Budgets = "even"
+    precision: KVPrecision = "bfloat16"
     ahead: Positive = 16
     threshold: Share = 0.5
     working_tokens: Positive = 1024
+
+    def __post_init__(self) -> None:
+        """A block that decides needs a gate that looks at it; the stored settings tell which.
+
+        Raises:
+            InputError: If the gate that is asked for looks at no block.
+        """
+        if self.reads != "both" or self.order != "waves" or self.gate in _GATES_OF_BLOCKS:
+            return
+        if self.gate != "similarity":
+            wanted = " or ".join(_GATES_OF_BLOCKS)
+            raise InputError(f"The gate {self.gate!r} looks at no block.", f"With reads=both, set gate={wanted}.")
+        object.__setattr__(self, "gate", _GATES_OF_BLOCKS[0])
 
     @property
     def honesty(self) -> str:
@@ -68,30 +107,38 @@ def build(settings: CompressedMemorySettings) -> Graph:
     def next_wave(state: ReadingState) -> str:
         return "gate" if state["fresh"] and state["wave"] < settings.waves else "answer"
 
-    graph = new_graph(
-        [("chunk", chunk), ("gist", gist), ("index", index), ("gate", gate), ("reason", reason), ("answer", answer)]
-    )
-    connect(graph, "chunk", "gist")
-    connect(graph, "gist", "index")
-    connect(graph, "index", "gate")
-    connect(graph, "gate", "reason")
-    connect(graph, "reason", "gate", "answer", choose=next_wave)
-    connect(graph, "answer", "finish")
+    last: list[tuple[str, Work]] = [("reason", reason), ("answer", answer)]
+    if settings.reads == "kv":
+        last = [("read", read_blocks), ("answer", answer_blocks)]
+    works = [*_made_once(settings), ("gist", gist), ("index", index), ("gate", gate), *last]
+    graph = _chained(works)
+    connect(graph, last[0][0], "gate", "answer", choose=next_wave)
     return graph
 
 
 def _scan(settings: CompressedMemorySettings) -> Graph:
-    """Build chunk -> gist -> recall in the text's order -> answer; what reads raw text needs no gists."""
+    """Build chunk -> gist -> recall in the text's order -> answer; what reads no gists needs none."""
 
     def next_chunks(state: ReadingState) -> str:
         return "recall" if state["block"] < state["windows"] else "answer"
 
-    works: list[tuple[str, Work]] = [("chunk", chunk), ("recall", recall_in_order), ("answer", answer_memory)]
+    works = _made_once(settings)
     if settings.reads == "gist":
-        works.insert(1, ("gist", gist))
+        works.append(("gist", gist))
+    graph = _chained([*works, ("recall", recall_in_order), ("answer", answer_memory)])
+    connect(graph, "recall", "recall", "answer", choose=next_chunks)
+    return graph
+
+
+def _made_once(settings: CompressedMemorySettings) -> list[tuple[str, Work]]:
+    """What is made of a document before any question; blocks come first, so that nothing is made if none can be."""
+    return [("chunk", chunk), ("compress", compress)] if wants_blocks(settings) else [("chunk", chunk)]
+
+
+def _chained(works: list[tuple[str, Work]]) -> Graph:
+    """A graph in which each of the works leads to the next, but for the last two, and the last one to the end."""
     graph = new_graph(works)
     for origin, goal in pairwise(name for name, _ in works[:-1]):
         connect(graph, origin, goal)
-    connect(graph, "recall", "recall", "answer", choose=next_chunks)
-    connect(graph, "answer", "finish")
+    connect(graph, works[-1][0], "finish")
     return graph

@@ -19,11 +19,14 @@ _BATCH = 500
 
 
 def call_key(fingerprint: str, method: str, prompt: Prompt | str, settings: Mapping[str, Any]) -> str:
-    """sha256 over the model's fingerprint, the method, the prompt's segments and every setting of the call."""
+    """sha256 over the model's fingerprint, the method, the prompt's segments and every setting of the call.
+
+    A segment that is memory counts by the names of its blocks.
+    """
     if isinstance(prompt, str):
         body: Any = prompt
     else:
-        body = [[segment.role, segment.trusted, segment.text] for segment in prompt]
+        body = [[one.role, one.trusted, one.text, *(block.name for block in one.memory)] for one in prompt]
     identity = json.dumps([fingerprint, method, body, settings], sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(identity.encode()).hexdigest()
 

@@ -70,7 +70,7 @@ class FullText:
             return []
         _, mean = self._size(chunking)
         lengths = self._lengths([identity for identity, _ in found])
-        ideal = sum(self._rarity(*self.frequency(chunking, word)) for word in sorted(set(words)))
+        ideal = sum(self.rarity(*self.frequency(chunking, word)) for word in sorted(set(words)))
         return [(i, score * (1 + K1 * (1 - B + B * lengths[i] / mean)) / (1 + K1) / ideal) for i, score in found]
 
     def _lengths(self, identities: Sequence[int]) -> dict[int, int]:
@@ -88,9 +88,20 @@ class FullText:
         return self._sizes[chunking]
 
     @staticmethod
-    def _rarity(held: int, total: int) -> float:
+    def rarity(held: int, total: int) -> float:
         """The inverse document frequency of FTS5's BM25, which never lets it fall to zero."""
         return max(1e-6, math.log((total - held + 0.5) / (held + 0.5)))
+
+    def holding(self, chunking: int, word: str) -> list[tuple[int, int, int, int]]:
+        """Passages that hold a word (any form with its stem), as ``(passage id, chunk ordinal, start, end)``."""
+        table = f"fulltext_{chunking:d}"
+        query = f'"{word.replace(chr(34), "")}"'
+        rows = self._database.rows(
+            f"SELECT passages.id, chunk, start, end FROM {table} JOIN passages ON passages.id = {table}.rowid "
+            f"WHERE {table} MATCH ?",
+            (query,),
+        )
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
 
     def frequency(self, chunking: int, word: str) -> tuple[int, int]:
         """How many passages hold a word (any form with its stem), and how many passages there are."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from rereader.memory.block_files import size_text
 from rereader.memory.database import Database, translated
 from rereader.memory.library import Library
 from rereader.memory.migrations import MIGRATIONS
@@ -131,7 +132,7 @@ def orphans(library: Library) -> list[Finding]:
     files = [path for path in library.workspace.glob("index/space-*.faiss") if path.stem.split("-")[1] not in spaces]
     files += library.workspace.glob("index/.building-*")
     files += [path for path in library.workspace.glob("runs/*.sqlite*") if path.name.split(".")[0] not in runs]
-    files += library.workspace.glob("kv/*.part")
+    files += [*library.workspace.glob("kv/*.part"), *library.bank.leftovers()]
     names = [str(path.relative_to(library.workspace)) for path in sorted(files)]
     found = _verdict("no file is left over", "files that belong to nothing", names, "They may be deleted.", "warning")
     return found + _orphan_rows(library.database)
@@ -170,6 +171,21 @@ def kept_texts(library: Library) -> list[Finding]:
     return [Finding(what, "note", "They may be deleted; a question that asks for them makes them again.")]
 
 
+def blocks_whole(library: Library) -> list[Finding]:
+    """Every compressed chunk has its file, of the right size; what is in it is checked when it is read."""
+    rows = library.database.rows("SELECT key, MAX(bytes) AS bytes FROM kv_blocks GROUP BY key")
+    if not rows:
+        return []
+    size = size_text(sum(row["bytes"] for row in rows))
+    lost = [row["key"] for row in rows if not library.bank.files.looks_whole(row["key"], row["bytes"])]
+    told = f"{len(rows):,} compressed memories take {size} of at most {size_text(library.bank.limit)}"
+    found = [Finding(f"{told}, in {library.bank.files.folder}")]
+    if lost:
+        what = f"the files of {len(lost)} compressed memories are missing or damaged"
+        found.append(Finding(what, "note", "Nothing to do: they are made again when a question needs them."))
+    return found
+
+
 def unfinished_runs(library: Library) -> list[Finding]:
     """Runs that were interrupted, killed or failed can be gone on with."""
     rows = library.database.rows("SELECT id, status FROM runs WHERE answer IS NULL ORDER BY created_at DESC")
@@ -193,6 +209,7 @@ STORE_CHECKS: tuple[StoreCheck, ...] = (
     orphans,
     half_made,
     kept_texts,
+    blocks_whole,
     unfinished_runs,
 )
 

@@ -10,6 +10,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
+from rereader.memory.bank import Bank
 from rereader.memory.calls import CallCache
 from rereader.memory.chunks import ChunkStore
 from rereader.memory.database import Database, translated
@@ -33,12 +34,13 @@ class Library:
 
     Args:
         workspace: The folder; made (readable by its owner only) if it is not there.
+        kv_bytes: Most bytes that compressed chunks may take; ``None`` leaves that to the bank.
 
     Raises:
         StoreError: If the folder cannot be written or was written by a newer version.
     """
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, kv_bytes: int | None = None) -> None:
         self.workspace = Path(workspace)
         with translated(self.workspace / "library.db"):
             for folder in (self.workspace, self.workspace / "index", self.workspace / "runs"):
@@ -49,6 +51,7 @@ class Library:
         self.fulltext = FullText(self.database)
         self.vectors = VectorStore(self.database, self.workspace / "index")
         self.records = RecordStore(self.database)
+        self.bank = Bank(self.database, self.records, self.workspace / "kv", kv_bytes)
         self.calls = CallCache(self.database)
         self.runs = RunStore(self.database)
         self.parts = PartStore(self.database)
@@ -79,6 +82,13 @@ class Library:
             yield
         finally:
             lock.release()
+
+    def being_read(self) -> set[str]:
+        """Ids of the documents of runs that are at work in some process."""
+        rows = self.database.rows(
+            "SELECT run_id, document_id FROM run_documents JOIN runs ON id = run_id WHERE status = 'running'"
+        )
+        return {row["document_id"] for row in rows if self.is_at_work(row["run_id"])}
 
     def is_at_work(self, run_id: str) -> bool:
         """Whether a process is running this run now."""
@@ -115,6 +125,7 @@ class Library:
             )
             runs = database.rows("SELECT run_id FROM run_documents WHERE document_id = ?", (document.id,))
             self._refuse_at_work(document, [run["run_id"] for run in runs])
+            blocks = self.bank.keys_of(document.id)
             for chunking in chunkings:
                 self.fulltext.drop(chunking["id"])
             for owner in (document.id, *(run["run_id"] for run in runs)):
@@ -130,6 +141,7 @@ class Library:
             )
             database.execute("DELETE FROM documents WHERE id = ?", (document.id,))
         self.vectors.drop_files([space["id"] for space in spaces])
+        self.bank.drop_files(blocks)
         for run in runs:
             for leftover in (self.workspace / "runs").glob(f"{run['run_id']}.*"):
                 leftover.unlink()

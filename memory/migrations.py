@@ -91,4 +91,21 @@ _V3 = (
 # Workspaces of the first days have a _V1 without this index.
 _V4 = ("CREATE INDEX IF NOT EXISTS gists_by_record ON gists (record_id)",)
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3, _V4)
+_V5 = (
+    """CREATE TABLE kv_sets (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, chunking INTEGER NOT NULL REFERENCES chunkings(id) ON DELETE CASCADE,
+        model TEXT NOT NULL, fingerprint TEXT NOT NULL, opening TEXT NOT NULL, scorer TEXT NOT NULL,
+        ratio REAL NOT NULL, budgets TEXT NOT NULL, precision TEXT NOT NULL,
+        UNIQUE (chunking, fingerprint, opening, scorer, ratio, budgets, precision))""",
+    """CREATE TABLE kv_blocks (
+        kv_set INTEGER NOT NULL REFERENCES kv_sets(id) ON DELETE CASCADE, chunk INTEGER NOT NULL,
+        start INTEGER NOT NULL, end INTEGER NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL,
+        places INTEGER NOT NULL, length INTEGER NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL,
+        record_id TEXT NOT NULL REFERENCES records(id) ON DELETE CASCADE, used_at REAL NOT NULL,
+        PRIMARY KEY (kv_set, chunk)) WITHOUT ROWID""",
+    "CREATE INDEX kv_blocks_by_key ON kv_blocks (key)",
+    "CREATE INDEX kv_blocks_by_record ON kv_blocks (record_id)",
+    "CREATE INDEX kv_blocks_by_use ON kv_blocks (used_at)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3, _V4, _V5)

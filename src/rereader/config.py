@@ -36,7 +36,8 @@ class Config(BaseModel):
     """What ``rereader config`` shows. ``None`` for a model means the best one that is pulled.
 
     Graph files are code, so they are looked for in one folder of the user's own, never in a document's or a
-    workspace's: ``graphs_dir``, by default the folder ``graphs`` beside the configuration file.
+    workspace's: ``graphs_dir``, by default the folder ``graphs`` beside the configuration file. ``kv_megabytes`` is the
+    most that compressed memories may take in a workspace; without it 20 GB, and at most half of what the disk has.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +51,7 @@ class Config(BaseModel):
     device: str = "auto"
     threads: int | None = Field(default=None, ge=1)
     runtime: Runtime = "auto"
+    kv_megabytes: int | None = Field(default=None, ge=0)
     endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
 
 

@@ -194,7 +194,7 @@ def test_control_c_at_the_terminal_stops_both_processes(workspace, tmp_path):
     lines = []
     for line in process.stderr:
         lines.append(line)
-        if line.startswith("chunk: "):
+        if line.startswith(("chunk: ", "embed: ")):
             break
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=200)

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from rereader.agents.settings import ReadingSettings
-from rereader.graphs.described import settings_of
+from rereader.cli.described import settings_of
 from rereader.graphs.registry import all_graphs, get_graph
 
 

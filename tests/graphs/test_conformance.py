@@ -16,6 +16,13 @@ MANY_STEPS = {
     "retrieval": {"rerank": "attention"},
 }
 """Settings with which the suite's short text is read in many steps or with more models."""
+BLOCKS = {
+    "waves-kv": {"reads": "kv", "accept": 2, "working_tokens": 40},
+    "waves-both": {"reads": "both", "accept": 2},
+    "scan-kv": {"order": "scan", "reads": "kv", "threshold": 0.4, "working_tokens": 40, "ahead": 2},
+    "scan-both": {"order": "scan", "reads": "both", "threshold": 0.4, "working_tokens": 40},
+}
+"""Settings of ``compressed-memory`` with which blocks are read; with this threshold a scan lets every chunk in."""
 OF_STEPS = [rule for rule in RULES if rule.name in ("shares", "resume", "killed", "state", "costs", "untrusted")]
 
 
@@ -29,6 +36,15 @@ def test_every_graph_conforms(name, rule, tmp_path):
 @pytest.mark.parametrize("name", MANY_STEPS)
 def test_graphs_of_many_steps_conform(name, rule, tmp_path):
     rule.check(name, tmp_path, settings=MANY_STEPS[name])
+
+
+@pytest.mark.parametrize("rule", OF_STEPS, ids=str)
+@pytest.mark.parametrize("name", BLOCKS)
+def test_graphs_that_read_blocks_conform(name, rule, tmp_path):
+    settings = dict(BLOCKS[name])
+    if rule.name == "costs":  # which expect the gate to let few chunks in
+        settings.pop("threshold", None)
+    rule.check("compressed-memory", tmp_path, settings=settings)
 
 
 def test_every_rule_says_what_it_is():

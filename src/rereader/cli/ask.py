@@ -31,6 +31,7 @@ def ask(
     role: options.Role = None,
     settings: options.Set = None,
     gist: options.Gist = None,
+    memory: options.Memory = None,
     run: Annotated[
         str | None, typer.Option(help="Ask a follow-up on this run's documents.", autocompletion=completion.run_ids)
     ] = None,
@@ -59,6 +60,8 @@ def ask(
     rereader ask --run 3f2a "And who bought it?"
 
     rereader ask novel.txt "Who keeps the bees?" --html bees.html
+
+    rereader ask novel.txt "Who keeps the bees?" --memory kv --runtime transformers
     """
     from rereader.graphs.registry import get_graph
     from rereader.runs.api import check, documents_to_ask
@@ -71,7 +74,7 @@ def ask(
     budget = options.make_budget(max_tokens, max_calls, max_seconds)
     config = options.configuration(workspace)
     names, warnings = options.role_names(config, model, role, base_url, api_key_env)
-    values = options.graph_settings(settings, gist)
+    values = options.graph_settings(settings, gist, memory)
     with (
         interruptible() as cancel,
         listener(quiet=quiet) as listen,
@@ -81,6 +84,7 @@ def ask(
     ):
         before = session.library.runs.get(run) if run else None
         chosen = graph or (before.graph if before else config.graph)
+        options.check_memory(memory, chosen)
         if before and chosen == before.graph:
             values = {**get_graph(chosen).still_known(before.settings), **values}
         texts = read_sources(sources, encoding=encoding, password=password, stdin=sys.stdin.buffer)

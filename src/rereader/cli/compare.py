@@ -53,6 +53,7 @@ def compare(
     role: options.Role = None,
     settings: options.Set = None,
     gist: options.Gist = None,
+    memory: options.Memory = None,
     max_tokens: options.MaxTokens = None,
     max_calls: options.MaxCalls = None,
     max_seconds: options.MaxSeconds = None,
@@ -91,7 +92,7 @@ def compare(
     config = options.configuration(workspace)
     names, warnings = options.role_names(config, model, role, base_url, api_key_env)
     named = read_systems(graphs) if graphs else every_system()
-    systems, told = with_common(named, options.graph_settings(settings, gist))
+    systems, told = with_common(named, options.graph_settings(settings, gist, memory))
     with (
         interruptible() as cancel,
         listener(quiet=quiet) as events,

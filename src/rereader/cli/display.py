@@ -120,17 +120,28 @@ def step_cells(step: Step) -> tuple[str, ...]:
     )
 
 
+def _chunks(keys: Sequence[Sequence[int]]) -> str:
+    """Chunks given as ``[document position, ordinal]``; the document is said where there are several."""
+    several = len({position for position, _ in keys}) > 1
+    return ", ".join(f"{position + 1}:{ordinal}" if several else str(ordinal) for position, ordinal in keys)
+
+
 def what(step: Step) -> str:
     """A step's decisions in a few words."""
     detail = step.detail
     if "decisions" in detail:
         accepted = [row for row in detail["decisions"] if row[-1]]
         return f"{len(accepted)} of {len(detail['decisions'])} chunks let in: {', '.join(str(r[1]) for r in accepted)}"
+    read = f"; read the compressed memories of chunks {_chunks(detail['blocks'])}" if detail.get("blocks") else ""
+    if "draft" in detail and read:
+        return f"drafted {detail['draft']!r}{read}"
     if "scores" in detail:
-        return f"{len(detail['scores'])} quotes added"
+        return f"{len(detail['scores'])} quotes added{read}"
     if "draft" in detail:
         return f"drafted {detail['draft']!r}"
     if "stopped" in detail:
         return str(detail["stopped"])
+    if read:
+        return read.removeprefix("; ")
     hidden = ("warnings", "work", "estimate")
     return ", ".join(f"{name} {value}" for name, value in detail.items() if name not in hidden)

@@ -26,6 +26,7 @@ def add(
     role: options.Role = None,
     settings: options.Set = None,
     gist: options.Gist = None,
+    memory: options.Memory = None,
     encoding: options.Encoding = None,
     password: options.Password = None,
     workspace: options.Workspace = None,
@@ -54,11 +55,12 @@ def add(
     ):
         for text in warnings:
             listen(Event("warning", "", text=text))
+        options.check_memory(memory, graph or config.graph)
         added = add_sources(
             session,
             sources,
             graph=graph or config.graph,
-            settings=options.graph_settings(settings, gist),
+            settings=options.graph_settings(settings, gist, memory),
             encoding=encoding,
             password=password,
             stdin=sys.stdin.buffer,

@@ -44,6 +44,7 @@ def estimate(
     role: options.Role = None,
     settings: options.Set = None,
     gist: options.Gist = None,
+    memory: options.Memory = None,
     encoding: options.Encoding = None,
     password: options.Password = None,
     workspace: options.Workspace = None,
@@ -64,7 +65,8 @@ def estimate(
     sources, question = split(arguments)
     config = options.configuration(workspace)
     names, _ = options.role_names(config, model, role, base_url, api_key_env)
-    values = options.graph_settings(settings, gist)
+    values = options.graph_settings(settings, gist, memory)
+    options.check_memory(memory, graph or config.graph)
     with open_session(config.workspace, names=names, models_dir=config.models_dir, runtime=runtime) as session:
         documents = lengths(session, sources, encoding, password)
         found = session.estimate(question, documents, graph=graph or config.graph, settings=values)

@@ -92,7 +92,7 @@ def show(
 
     rereader graphs show ledger
     """
-    from rereader.graphs.described import settings_of
+    from rereader.cli.described import settings_of
     from rereader.graphs.registry import get_graph
 
     graph = get_graph(name)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from rereader import __version__
-from rereader.cli import ask, compare, configuration, doctor, documents, estimating, graphs, models, runs
+from rereader.cli import ask, compare, configuration, doctor, documents, estimating, graphs, models, runs, train
 from rereader.cli.console import complain
 from rereader.evals.cli import bench_app
 from rereader.schema import RereaderError
@@ -36,6 +36,7 @@ app.command("open")(runs.open_run)
 app.add_typer(runs.app, name="runs")
 app.add_typer(graphs.app, name="graphs")
 app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")
 app.add_typer(configuration.app, name="config")
 app.add_typer(bench_app, name="bench")
 

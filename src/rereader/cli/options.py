@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +59,13 @@ Graph = Annotated[
     ),
 ]
 Gist = Annotated[str | None, typer.Option(help="How memories are made: auto, extract or model.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="What is read of a chunk: text, kv (keys and values kept of it), or both (they decide, text is read).",
+        show_default="text",
+    ),
+]
 Password = Annotated[
     str | None, typer.Option(envvar="REREADER_PASSWORD", help="Password of encrypted files; it is not kept.")
 ]
@@ -97,12 +105,32 @@ def reader_name(config: Config, model: str | None, base_url: str | None, api_key
     return endpoint_name(model, base_url, api_key_env)
 
 
-def graph_settings(values: list[str] | None, gist: str | None) -> dict[str, Any]:
+def graph_settings(values: list[str] | None, gist: str | None, memory: str | None = None) -> dict[str, Any]:
     """Settings of a graph from ``NAME=VALUE`` pairs and the options that have a name of their own."""
     settings: dict[str, Any] = pairs(values or [], "--set")
     if gist:
         settings["gist"] = gist
+    if memory is not None and memory not in ("text", "kv", "both"):
+        hint = "What the search index holds is another thing: --set memory=gist or --set memory=raw."
+        raise InputError(f"--memory {memory!r} is none of text, kv and both.", hint)
+    if memory == "text":
+        settings.setdefault("reads", "gist")
+    elif memory:
+        settings["reads"] = memory
     return settings
+
+
+def check_memory(memory: str | None, graph: str) -> None:
+    """Refuse ``--memory`` for a graph that reads texts only.
+
+    Raises:
+        InputError: If it is asked for and the graph has no choice.
+    """
+    from rereader.graphs.registry import get_graph
+
+    if memory and "reads" not in {field.name for field in fields(get_graph(graph).settings_type)}:
+        hint = "Leave it out, or add --graph compressed-memory."
+        raise InputError(f"The graph {graph} has no choice for --memory: it reads texts only.", hint)
 
 
 def pairs(values: list[str], option: str) -> dict[str, str]:

@@ -46,8 +46,9 @@ def ask(
 
 def check(session: Session, question: str, graph: str, settings: Mapping[str, Any] | None) -> None:
     """Refuse a question, graph or setting that cannot be used, before anything is stored. Loads the reader."""
-    get_graph(graph).settings(settings or {})
+    values = get_graph(graph).settings(settings or {})
     session.check_question(question)
+    session.check_models(values)
 
 
 def documents_to_ask(session: Session, texts: Sequence[LoadedText], *, listen: Listen = ignore) -> list[str]:

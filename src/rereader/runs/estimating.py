@@ -17,7 +17,7 @@ from rereader.models.installed import locate
 from rereader.models.manifest import read_manifest
 from rereader.models.roles import Models
 from rereader.models.runtimes import marked, split_mark
-from rereader.models.speed import Speed, read_shape, speed_of
+from rereader.models.speed import Shape, Speed, read_shape, speed_of
 from rereader.models.tokens import TokenCounter
 from rereader.runs.facts import EMBEDDED_CHARACTERS, known_documents, plain_rates
 from rereader.runs.speeds import Source, Speeds, pasts
@@ -206,24 +206,25 @@ def gather(outlook: Outlook, question: str, documents: Sequence[DocumentFacts]) 
     """What a run's cost depends on; loads no model."""
     names = outlook.models.describe()
     bound = frozenset(role for role, name in names.items() if name not in ("extractive", "none"))
-    windows = {f"{role}_window": _window(outlook, role) for role in ("reader", "scorer") if role in bound}
+    shapes = {role: shape for role in ("reader", "scorer") if role in bound and (shape := _shape(outlook, role))}
     hashing = names["embedder"] == "hashing"
     return Facts(
         documents=tuple(documents),
         question_tokens=max(1, round(len(question) / _CHARACTERS_PER_QUESTION_TOKEN)),
         bound=bound,
         on_cuda=lambda: outlook.models.on_cuda,
-        **{name: window for name, window in windows.items() if window},
+        **{f"{role}_window": shape.window for role, shape in shapes.items()},
         dimension=512 if hashing else 384,
         characters_per_embedded=EMBEDDED_CHARACTERS["hashing" if hashing else "model"],
+        models=outlook.names(),
+        kv_numbers={role: shape.kv for role, shape in shapes.items()},
     )
 
 
-def _window(outlook: Outlook, role: str) -> int | None:
-    """Most tokens that the model of a role reads at once, if it lies here."""
+def _shape(outlook: Outlook, role: str) -> Shape | None:
+    """Sizes of the model of a role, if it lies here."""
     folder = outlook.folder(outlook.models.describe()[role])
-    shape = read_shape(folder) if folder else None
-    return shape.window if shape else None
+    return read_shape(folder) if folder else None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rereader.agents.compressor import block_key
 from rereader.agents.costs import DocumentFacts
 from rereader.memory.chunks import Chunking
 from rereader.memory.library import Library
@@ -50,7 +51,18 @@ def _facts(
         cut=True,
         gists={row[0]: row[1] for row in gists},
         spaces=_spaces(library, chunking, fingerprint, name),
+        blocks=_blocks(library, chunking),
     )
+
+
+def _blocks(library: Library, chunking: Chunking) -> dict[str, int]:
+    """Compressed chunks by the name of their model and how they are made."""
+    rows = library.database.rows(
+        "SELECT model, opening, scorer, ratio, budgets, precision, COUNT(*) AS made FROM kv_sets "
+        "JOIN kv_blocks ON kv_set = id WHERE chunking = ? GROUP BY id",
+        (chunking.id,),
+    )
+    return {block_key(*(row[name] for name in row.keys()[:-1])): row["made"] for row in rows}
 
 
 def _spaces(library: Library, chunking: Chunking, fingerprint: str, name: str) -> frozenset[str]:

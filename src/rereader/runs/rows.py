@@ -14,7 +14,7 @@ from rereader.runs.session import Listen, Session
 from rereader.runs.systems import System
 from rereader.schema import Answer, Budget, Event, InputError, Interrupted, RereaderError, StoreError, Usage
 
-INGEST = ("chunk", "gist", "index")
+INGEST = ("chunk", "compress", "gist", "index")
 """Stages that make what is kept of a document, whatever is asked; graphs that have them call them so."""
 
 

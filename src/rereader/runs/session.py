@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from rereader.agents.chunker import ensure_chunks
+from rereader.agents.compressor import block_caller, check_blocks, ensure_blocks, wants_blocks
 from rereader.agents.context import RunContext
 from rereader.agents.gister import ensure_gists
 from rereader.agents.indexer import RAW, ensure_index
@@ -133,6 +134,8 @@ class Session:
         values = get_graph(graph).settings(settings or {})
         context = self._context(document.id, (document,), values, listen, cancel)
         chunking = ensure_chunks(context, document)
+        if wants_blocks(values):
+            ensure_blocks(context, chunking, block_caller(context))
         memory = getattr(values, "memory", None)
         if memory and memory != RAW:
             ensure_gists(context, chunking)
@@ -164,6 +167,7 @@ class Session:
         if not documents:
             raise InputError("There is no document to ask.", "Name a file, or add one with 'rereader add'.")
         self.check_question(question)
+        self.check_models(values)
         run = self.library.runs.create(
             secrets.token_hex(6),
             question=question,
@@ -201,6 +205,15 @@ class Session:
         if size > window // 2:
             msg = f"The question has {size:,} tokens; {reader.name} can take {window // 2:,} (half its window)."
             raise InputError(msg, "Shorten it, or choose a model with a larger window.")
+
+    def check_models(self, settings: Any) -> None:
+        """Refuse settings that the bound models cannot follow, before anything is made.
+
+        Raises:
+            InputError: If blocks are to be read and the model that is to read them cannot.
+        """
+        if wants_blocks(settings):
+            check_blocks(self.models, settings)
 
     def _execute(self, run: Run, *, resumed: bool, listen: Listen, cancel: Cancel | None) -> Answer:
         lock = FileLock(self.library.run_lock(run.id), timeout=0)
@@ -316,7 +329,8 @@ def open_session(
         runtime=config.runtime,
     )
     counter = counter_of(_tokenizer_folder(names, config))
-    session = Session(Library(config.workspace), models, counter, warnings, config.models_dir)
+    limit = None if config.kv_megabytes is None else config.kv_megabytes * 1_000_000
+    session = Session(Library(config.workspace, limit), models, counter, warnings, config.models_dir)
     try:
         yield session
     finally:

@@ -34,7 +34,7 @@ TEXT = plant(essay(1, 80), FACTS)
 SETTINGS: Mapping[str, Any] = {"chunk_tokens": 256}
 """Small chunks, so that a short text has several."""
 ROLES = ("reader", "gister", "scorer")
-_METHODS = ("generate", "choose", "log_likelihood", "attention")
+_METHODS = ("generate", "choose", "log_likelihood", "attention", "compress_kv")
 _LONGEST_REPLY = 200
 _ROLE = re.compile(r"<(?:user|system|assistant)>\n")
 _NUMBERS = re.compile(r"\bnumbers?\b")
@@ -60,7 +60,7 @@ def echoing_reply(prompt: str) -> str:
 def echoing_models() -> Models:
     """The scripted models with a reader that quotes whatever the prompt looks like."""
     others = scripted_models()
-    reader = ScriptedModel(echoing_reply, name="reader")
+    reader = ScriptedModel(echoing_reply, name="reader", attends=True)
     return Models(reader=reader, gister=others.gister, scorer=others.scorer, embedder=others.embedder)
 
 
@@ -172,7 +172,7 @@ def _watched(model: LanguageModel, method: str, calls: list[ModelCall]) -> Calla
 def _asked(given: Mapping[str, Any]) -> Iterator[tuple[Prompt, str]]:
     """Each prompt of a call with all else that its reply depends on."""
     continuations = given.get("continuations")
-    how = repr([given.get(name) for name in ("sampling", "options", "heads")])
+    how = repr([given.get(name) for name in ("sampling", "options", "heads", "compression")])
     prompts = given["prompts"] if "prompts" in given else [given["prompt"]]
     for place, prompt in enumerate(prompts):
         yield prompt, f"{how} {continuations[place]!r}" if continuations else how

@@ -31,7 +31,7 @@ def quoting_reply(prompt: str) -> str:
 def scripted_models() -> Models:
     """A reader that quotes, a gister and a scorer that always say the same, a hashing embedder."""
     return Models(
-        reader=ScriptedModel(quoting_reply, name="reader"),
+        reader=ScriptedModel(quoting_reply, name="reader", attends=True),
         gister=ScriptedModel(lambda prompt: "A gist.", name="gister"),
         scorer=ScriptedModel(lambda prompt: "A", name="scorer", attends=True),
         embedder=HashingEmbedder(),

@@ -1,0 +1,120 @@
+"""Files of compressed chunks: written whole or not at all, checked when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rereader.memory.database import translated
+from rereader.models.kvmemory import KVMemory, KVPrecision, UnusableBlock
+
+SUFFIX = ".safetensors"
+_MAKING = ".making"
+Load = Callable[[Path], KVMemory]
+"""Reads a block; see ``LanguageModel.load_kv``."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """How a file must look: its bytes and their sha256, and what the block in it says that it is."""
+
+    bytes: int
+    sha256: str
+    digest: str
+
+
+class BlockFiles:
+    """A folder of blocks, each under its key.
+
+    Args:
+        folder: The folder; made when the first block is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: str) -> Path:
+        """Where the block of a key lies."""
+        return self.folder / key[:2] / f"{key}{SUFFIX}"
+
+    def write(self, key: str, block: KVMemory, precision: KVPrecision) -> Sealed:
+        """Put a block into its file, all or nothing.
+
+        Raises:
+            StoreError: If it cannot be written.
+        """
+        path = self.path(key)
+        beside = path.with_name(f"{key}.{os.getpid()}{_MAKING}")
+        with translated(self.folder / "blocks"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                block.save(beside, precision)
+                sealed = Sealed(beside.stat().st_size, _synced_sha256(beside), block.digest)
+                beside.replace(path)
+            finally:
+                beside.unlink(missing_ok=True)
+        return sealed
+
+    def read(self, key: str, sealed: Sealed, load: Load) -> KVMemory:
+        """A block, checked.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            UnusableBlock: If it is damaged, or not what it should be.
+        """
+        path = self.path(key)
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sealed.sha256:
+                raise UnusableBlock("it is damaged")
+        block = load(path)
+        if block.digest != sealed.digest:
+            raise UnusableBlock("it is another text's")
+        return block
+
+    def looks_whole(self, key: str, size: int) -> bool:
+        """Whether the file is there and has so many bytes."""
+        try:
+            return self.path(key).stat().st_size == size
+        except OSError:
+            return False
+
+    def delete(self, key: str) -> None:
+        """Delete the block of a key, if it is there."""
+        self.path(key).unlink(missing_ok=True)
+
+    def others(self, known: Collection[str], age: float) -> list[Path]:
+        """Files of no known key, half-written ones included, that are older than so many seconds."""
+        before = time.time() - age
+        return [path for path in self._all() if path.name.removesuffix(SUFFIX) not in known and _written(path) < before]
+
+    def free(self) -> int:
+        """Free bytes of the disk."""
+        there = next(folder for folder in (self.folder, *self.folder.absolute().parents) if folder.exists())
+        return shutil.disk_usage(there).free
+
+    def _all(self) -> Iterator[Path]:
+        for shard in self.folder.glob("??"):
+            yield from sorted(path for path in shard.glob("*") if path.is_file())
+
+
+def size_text(size: float) -> str:
+    """Bytes for people."""
+    return f"{size / 1e6:,.0f} MB" if size >= 1e7 else f"{size / 1e3:,.0f} kB"
+
+
+def _synced_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # gone meanwhile
+        return time.time()
