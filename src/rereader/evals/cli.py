@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,11 @@ from rich.progress import Progress as ProgressBar
 from rereader.config import load_config
 from rereader.evals.data import data_folder
 from rereader.evals.environment import describe_commit
+from rereader.evals.gates_cli import add_gates
 from rereader.evals.harness import Outcome, Session, SessionFactory, run_bench
 from rereader.evals.items import SPLITS, Split, load_benchmark
 from rereader.evals.marked import marked_items
+from rereader.evals.memory_cli import add_memory
 from rereader.evals.report import render, update_file
 from rereader.evals.suite import load_suite, suite_names
 from rereader.models.base import Head
@@ -265,6 +267,16 @@ def _progress_bar(console: Console) -> Iterator[Listener]:
             bar.update(task, completed=progress.done, total=progress.total)
 
         yield told
+
+
+@contextmanager
+def _items_bar() -> Iterator[Callable[[int, int], None]]:
+    with _progress_bar(Console(stderr=True)) as listener:
+        yield partial(_told, listener)
+
+
+add_gates(bench_app, _items_bar)
+add_memory(bench_app, _items_bar)
 
 
 def _warn_of_changes(split: Split, console: Console) -> None:

@@ -19,7 +19,8 @@ from rereader.evals.environment import describe_environment
 from rereader.evals.published_replay import PublishedReplay
 from rereader.evals.rows import ResultsFile, hash_settings
 from rereader.models.base import Head, LanguageModel
-from rereader.models.engine import Batch, Engine
+from rereader.models.batch import Batch
+from rereader.models.engine import Engine
 from rereader.models.local import LocalModel
 from rereader.models.rendering import Rendered
 from rereader.schema.errors import InputError

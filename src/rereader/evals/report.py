@@ -8,7 +8,9 @@ from pathlib import Path
 from statistics import fmean
 
 from rereader.evals.cost_table import cost_table
+from rereader.evals.gate_table import gate_table
 from rereader.evals.intervals import Interval, auroc, mean_interval, paired_difference
+from rereader.evals.memory_table import memory_kinds, memory_table
 from rereader.evals.rows import Row, read_rows, results
 from rereader.schema.errors import InputError, StoreError
 
@@ -41,6 +43,10 @@ def render(paths: Sequence[Path], baseline: str = "bm25", *, brief: bool = False
         mine = [row for row in found if _set_of(row) == one]
         if _RANKED in mine[0]:
             parts.append(_rankings(one, mine, baseline))
+        elif "gold_ranks" in mine[0]:
+            parts.append(f"**{one}**\n\n{_table(*gate_table(mine))}")
+        elif "places" in mine[0]:
+            parts.append("\n\n".join([f"**{one}**", *_memories(mine)]))
         elif "logprob" in mine[0]:
             parts.append(f"**{one}**\n\n{_table(*_masked(mine))}")
         elif "parts" in mine[0]:
@@ -224,6 +230,18 @@ def _masked(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         gain = MISSING if system == "none" else _difference(pairs)
         lines.append([system, str(len(mine)), _interval([row["logprob"] for row in mine]), gain])
     return ["masked", "n", "log-probability per token", "difference from none"], lines
+
+
+def _memories(rows: Sequence[Row]) -> list[str]:
+    """The table of all answers, and how reading anything else differs from reading the text by kind of answer."""
+    titles = {"logprob": "Log-probability by kind of answer", "contained": "Contained by kind of answer"}
+    kinds = {field: memory_kinds(rows, field) for field in titles if any(field in row for row in rows)}
+    note = "Log-probabilities are per token of the accepted answer; intervals draw paragraphs, each with its questions."
+    return [
+        note,
+        _table(*memory_table(rows)),
+        *(f"{titles[field]}\n\n{_table(*found)}" for field, found in kinds.items()),
+    ]
 
 
 def _sets(rows: Iterable[Row]) -> list[str]:

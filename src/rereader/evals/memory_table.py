@@ -1,0 +1,91 @@
+"""Tables of ``rereader bench memory``: what each way of reading finds, and how that differs from reading the text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+import numpy as np
+
+from rereader.evals.intervals import LEVEL, RESAMPLES, Interval
+from rereader.evals.rows import Row
+
+BASE = "raw"
+LEAST_GROUPS = 8
+"""Of fewer paragraphs no interval is told: it would look far too narrow."""
+_MISSING = "-"
+Lines = tuple[list[str], list[list[str]]]
+
+
+def memory_table(rows: Sequence[Row]) -> Lines:
+    """Header and lines: one for each system."""
+    header = ["read", "n", "log-probability", f"difference from {BASE}", "contained", f"difference from {BASE}"]
+    header += ["F1", "exact", "right paragraph", "places", "bytes per token", "seconds"]
+    base = {_item(row): row for row in rows if row["system"] == BASE}
+    lines = []
+    for system in dict.fromkeys(row["system"] for row in rows):
+        mine = [row for row in rows if row["system"] == system]
+        line = [system, str(len(mine)), _mean(mine, "logprob"), _gain(mine, base, "logprob")]
+        line += [_mean(mine, "contained"), _gain(mine, base, "contained"), _mean(mine, "f1"), _mean(mine, "exact")]
+        line += [_mean(mine, "chosen_right"), _mean(mine, "places", 0), _mean(mine, "bytes_per_token", 0)]
+        lines.append([*line, _mean(mine, "seconds")])
+    told = [place for place in range(len(header)) if any(line[place] != _MISSING for line in lines)]
+    return [header[place] for place in told], [[line[place] for place in told] for line in lines]
+
+
+def memory_kinds(rows: Sequence[Row], field: str) -> Lines:
+    """Header and lines: the difference of a field from reading the text, for each kind of answer."""
+    kinds = sorted({row["kind"] for row in rows})
+    base = {_item(row): row for row in rows if row["system"] == BASE}
+    lines = []
+    for system in dict.fromkeys(row["system"] for row in rows):
+        parts = [[row for row in rows if row["system"] == system and row["kind"] == kind] for kind in kinds]
+        cells = [_mean(part, field) if system == BASE else _gain(part, base, field) for part in parts]
+        if set(cells) != {_MISSING}:
+            lines.append([system, *cells])
+    counts = [sum(row["kind"] == kind for row in base.values()) for kind in kinds]
+    return ["read", *(f"{kind} ({count})" for kind, count in zip(kinds, counts, strict=True))], lines
+
+
+def grouped_interval(values: Sequence[tuple[str, float]], seed: int = 0) -> Interval | None:
+    """Mean of values with an interval; groups are drawn with replacement, for values of a group are not independent.
+
+    Args:
+        values: Group and value.
+        seed: Of the draws.
+
+    Returns:
+        ``None`` if there are fewer than :data:`LEAST_GROUPS` groups.
+    """
+    groups: dict[str, list[float]] = {}
+    for group, value in values:
+        groups.setdefault(group, []).append(value)
+    if len(groups) < LEAST_GROUPS:
+        return None
+    sums, counts = (np.array([measure(found) for found in groups.values()], dtype=float) for measure in (sum, len))
+    drawn = np.random.default_rng(seed).integers(0, len(groups), (RESAMPLES, len(groups)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(sums.sum() / counts.sum()), float(low), float(high), len(values))
+
+
+def _gain(rows: Sequence[Row], base: dict[tuple[int, str], Row], field: str) -> str:
+    """Difference on the same questions, in bold where its interval leaves zero out."""
+    pairs = [(row, base[_item(row)]) for row in rows if _item(row) in base and row["system"] != BASE]
+    values = [(row["text"], row[field] - other[field]) for row, other in pairs if field in row and field in other]
+    if not values:
+        return _MISSING
+    found = grouped_interval(values)
+    if found is None:
+        return f"{fmean(value for _, value in values):+.2f}"
+    shown = f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+    return f"**{shown}**" if found.excludes_zero else shown
+
+
+def _mean(rows: Sequence[Row], field: str, digits: int = 2) -> str:
+    values = [row[field] for row in rows if field in row]
+    return f"{fmean(values):,.{digits}f}" if values else _MISSING
+
+
+def _item(row: Row) -> tuple[int, str]:
+    return row["seed"], row["item"]

@@ -1,0 +1,1 @@
+"""Training of the small parts that read or let in memories, from data whose answers are marked."""

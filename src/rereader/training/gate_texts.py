@@ -1,0 +1,127 @@
+"""Texts to train a gate on: paragraphs of multi-hop questions in a crowd of others, with the places of the facts.
+
+Only the half of the questions that no measurement uses, and only their paragraphs, come into these texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from rereader.evals.data import hash_files, read_lines
+from rereader.evals.marked import dealt
+from rereader.schema import InputError
+from rereader.tools.sentences import sentence_spans
+
+SOURCES = ("hotpotqa", "2wikimultihopqa", "musique")
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class GateQuestion:
+    """A question of a text.
+
+    Args:
+        id: Its name.
+        question: The question.
+        facts: For each paragraph that it needs, where the sentences stand that it needs of it.
+        paragraphs: Where the paragraphs stand that were published with it.
+    """
+
+    id: str
+    question: str
+    facts: tuple[tuple[Place, ...], ...]
+    paragraphs: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class GateText:
+    """A text and its questions."""
+
+    text: str
+    questions: tuple[GateQuestion, ...]
+
+
+def data_files(data: Path, sources: Sequence[str] = SOURCES) -> list[Path]:
+    """The files that questions are read from."""
+    return [data / "multihop" / f"{source}.jsonl.gz" for source in sources]
+
+
+def data_hash(data: Path, sources: Sequence[str] = SOURCES) -> str:
+    """sha256 over those files."""
+    return hash_files(data_files(data, sources))
+
+
+def read_questions(data: Path, sources: Sequence[str] = SOURCES) -> list[dict[str, Any]]:
+    """The questions that may be trained on.
+
+    Raises:
+        InputError: If a set is unknown or its data is not here.
+    """
+    if unknown := [source for source in sources if source not in SOURCES]:
+        raise InputError(f"There is no set {unknown[0]!r} to train on.", f"Known: {', '.join(SOURCES)}.")
+    rows = [row for file in data_files(data, sources) for row in read_lines(file)]
+    return [row for row in rows if row["supporting_facts"] and dealt(row["id"]) == "detect"]
+
+
+def make_texts(rows: Sequence[Mapping[str, Any]], documents: int, questions: int, rng: Random) -> Iterator[GateText]:
+    """Texts of about so many documents with so many questions each; every question is put once.
+
+    Args:
+        rows: Questions as :func:`read_questions` gives them.
+        documents: Documents of a text; more if the questions' own are more.
+        questions: Questions of a text.
+        rng: Decides which questions share a text, which strangers come in, and the order.
+    """
+    pool = {paragraph["title"]: paragraph for row in rows for paragraph in row["paragraphs"]}
+    titles = sorted(pool)
+    drawn = rng.sample(list(rows), len(rows))
+    for first in range(0, len(drawn), questions):
+        group = drawn[first : first + questions]
+        chosen = {paragraph["title"]: paragraph for row in group for paragraph in row["paragraphs"]}
+        strangers = [title for title in rng.sample(titles, len(titles)) if title not in chosen]
+        chosen |= {title: pool[title] for title in strangers[: max(0, documents - len(chosen))]}
+        paragraphs = list(chosen.values())
+        rng.shuffle(paragraphs)
+        yield _join(paragraphs, group)
+
+
+def _join(paragraphs: Sequence[Mapping[str, Any]], group: Sequence[Mapping[str, Any]]) -> GateText:
+    parts: list[str] = []
+    places: dict[str, list[Place]] = {}
+    size = 0
+    for paragraph in paragraphs:
+        for index, sentence in enumerate([paragraph["title"], *paragraph["sentences"]]):
+            body = sentence.strip()
+            places.setdefault(paragraph["title"], []).append((size, size + len(body)))
+            parts.append(body + ("\n" if index == 0 else " "))
+            size += len(parts[-1])
+        parts.append("\n\n")
+        size += 2
+    text = "".join(parts)
+    return GateText(text, tuple(_question(text, row, places) for row in group))
+
+
+def _question(text: str, row: Mapping[str, Any], places: Mapping[str, Sequence[Place]]) -> GateQuestion:
+    wanted: dict[str, list[Place]] = {}
+    for title, index in row["supporting_facts"]:
+        if index + 1 < len(places.get(title, ())):
+            wanted.setdefault(title, []).extend(_narrowed(text, places[title][index + 1], row))
+    own = [places[paragraph["title"]] for paragraph in row["paragraphs"]]
+    return GateQuestion(
+        row["id"],
+        row["question"],
+        tuple(tuple(spans) for spans in wanted.values()),
+        tuple((spans[0][0], spans[-1][1]) for spans in own),
+    )
+
+
+def _narrowed(text: str, place: Place, row: Mapping[str, Any]) -> list[Place]:
+    """MuSiQue marks paragraphs: of one, the sentences with the answer of a step, all of it if none has any."""
+    answers = [step["answer"] for step in row.get("decomposition") or ()]
+    sentences = [(place[0] + start, place[0] + end) for start, end in sentence_spans(text[slice(*place)])]
+    held = [(start, end) for start, end in sentences if any(answer in text[start:end] for answer in answers)]
+    return held if answers and held else [place]
