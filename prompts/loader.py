@@ -46,7 +46,7 @@ class Piece:
     def reference(self) -> dict[str, Any]:
         """What to store so that the piece can be rendered again."""
         if self.memory:
-            return {"kv": [block.digest for block in self.memory]}
+            return {"kv": [block.name for block in self.memory]}
         if self.span:
             return {"span": [self.span.document_id, self.span.start, self.span.end]}
         if self.record:
@@ -115,12 +115,12 @@ def references(slots: Mapping[str, SlotValue]) -> dict[str, Any]:
 
 def prompt_sha256(prompt: Prompt) -> str:
     """Proof that a prompt rendered again is the same prompt."""
-    body = json.dumps([[segment.role, segment.trusted, segment.text, *_digests(segment)] for segment in prompt])
+    body = json.dumps([[segment.role, segment.trusted, segment.text, *_blocks(segment)] for segment in prompt])
     return hashlib.sha256(body.encode()).hexdigest()
 
 
-def _digests(segment: Segment) -> list[str]:
-    return [block.digest for block in segment.memory]
+def _blocks(segment: Segment) -> list[str]:
+    return [block.name for block in segment.memory]
 
 
 @cache
