@@ -23,8 +23,12 @@ from rereader.models.local import LocalModel
 from rereader.schema.errors import InputError, Interrupted, ModelError
 
 RULES = Segment("system", "Answer from the text, and from nothing else.", cacheable=True)
-CLOSE = 0.05
-"""Logits nearer than this may change places: llama.cpp keeps keys and values in 16 bits."""
+CLOSE, ON_AVERAGE = 0.15, 0.03
+"""How far one log-probability may be off, and all of a reply on average: llama.cpp keeps keys and values in 16 bits.
+
+Over 160 random models and 38 thousand tokens they were off by 0.003 on average, one in a thousand by more than 0.025
+and none by more than 0.046; a machine with other instructions once showed 0.054.
+"""
 
 
 def reference(folder: Path, weights: dict[str, Any]) -> LocalModel:
@@ -53,21 +57,26 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     plain.close()
 
 
+def near(found: Any, expected: Any) -> None:
+    """Log-probabilities of both agree."""
+    off = np.abs(np.asarray(found) - np.asarray(expected))
+    assert off.max() < CLOSE and off.mean() < ON_AVERAGE, off
+
+
 def narrowest_gap(plain: LocalModel, prompt: Prompt, reply: Generation) -> float:
     """Checks that every token is the most likely one in transformers; returns the least lead over the second."""
     import torch
 
     ids = list(plain._renderer.render(prompt).ids)
-    count, least = len(ids), math.inf
+    count = len(ids)
     with torch.no_grad():
         logits = plain._engine.prefill_model(torch.tensor([ids + list(reply.token_ids)])).logits[0].float()
-    for place, token in enumerate(reply.token_ids):
-        row = logits[count + place - 1]
-        assert row.max() - row[token] < CLOSE
-        assert reply.logprobs[place] == pytest.approx(float(row.log_softmax(-1)[token]), abs=CLOSE)
-        best, second = row.topk(2).values.tolist()
-        least = min(least, best - second)
-    return least
+    rows = logits[count - 1 : count - 1 + len(reply.token_ids)]
+    chosen = rows.log_softmax(-1)[range(len(rows)), reply.token_ids]
+    near(reply.logprobs, chosen)
+    near(chosen, rows.log_softmax(-1).amax(-1))
+    best, second = rows.topk(2).values.unbind(-1)
+    return float((best - second).min())
 
 
 # Writing
@@ -222,9 +231,10 @@ def test_scores_equal_those_of_transformers(pair: tuple[LlamaCppModel, LocalMode
     for given_null in (None, null):
         found, expected = (each.choose(prompts, options, null=given_null) for each in (ours, plain))
         assert found.dtype == np.float32 and found.shape == (3, 3)
-        assert found == pytest.approx(expected, abs=CLOSE)
+        near(found, expected)
     found, expected = (each.log_likelihood(prompts, texts) for each in (ours, plain))
-    assert found == pytest.approx(expected, abs=3 * CLOSE)
+    tokens = [len(plain.tokenizer.encode(text)) for text in texts]
+    near(found / tokens, expected / tokens)
     assert ours.log_likelihood(prompts[:1], [""]) == 0
     assert ours.choose([], options).shape == (0, 3) and ours.log_likelihood([], []).shape == (0,)
     with pytest.raises(InputError):
