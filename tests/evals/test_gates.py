@@ -1,6 +1,8 @@
 """`rereader bench gates`: what is kept of a gate's scores, the rows, and the table made from them."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,7 +89,8 @@ def test_rows_that_are_there_are_not_measured_again(measured):
 def test_the_environment_names_data_settings_and_the_trained_gate(measured):
     _, _, out, _, _ = measured
     first = json.loads(out.read_text().splitlines()[0])
-    assert first["row"] == "environment" and first["models"] == {"embedder": "hashing", "scorer": "scorer"}
+    assert first["row"] == "environment"
+    assert first["embedder"]["name"] == "hashing" and first["scorer"]["name"] == "scorer"
     assert first["trained_gate"]["name"] == "gate.safetensors" and len(first["trained_gate"]["sha256"]) == 64
     assert first["settings"]["gist_share"] == 0.5 and first["data"]["documents"] == 20
 
@@ -105,9 +108,29 @@ def test_an_unknown_gate_is_refused(measured, tmp_path):
         measure_gates(GateBench("hotpotqa", 20, ("magic",)), data, Opened, tmp_path / "rows.jsonl")
 
 
-def test_it_stops_between_questions(measured, tmp_path):
-    bench, data, _, _, _ = measured
-    assert measure_gates(bench, data, Opened, tmp_path / "rows.jsonl", cancel=lambda: True) == 0
+def test_stopped_between_questions_it_goes_on_where_it_was(measured, tmp_path):
+    bench, data, _, written, _ = measured
+
+    def stop(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_gates(bench, data, Opened, tmp_path / "rows.jsonl", stop)
+    assert len(results(read_rows(tmp_path / "rows.jsonl"))) == 2 * len(ALL) * 2
+    assert measure_gates(bench, data, Opened, tmp_path / "rows.jsonl") == written // 3
+
+
+def test_rows_of_a_gate_hold_whatever_other_gates_are_asked_for(measured):
+    """Neither another gate of the call nor another trained gate is a reason to measure BM25 again."""
+    bench, data, out, _, _ = measured
+    before = out.read_bytes()
+    assert measure_gates(replace(bench, gates=("bm25", "choose")), data, Opened, out) == 0
+    other = {**bench.settings, "trained_gate": bench.settings["trained_gate"].replace("gate.", "other.")}
+    coverage_head(0.2).write(Path(other["trained_gate"]))
+    assert measure_gates(replace(bench, gates=("bm25",), settings=other), data, Opened, out) == 0
+    assert out.read_bytes() == before
+    assert measure_gates(replace(bench, gates=("trained",), settings=other, items=1), data, Opened, out) == 2
 
 
 @given(st.integers(1, 2000))

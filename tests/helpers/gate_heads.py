@@ -1,11 +1,14 @@
 """Heads with made-up weights, and cases with made-up features, for tests of the trained gate."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from rereader.models.calibration import Calibration
 from rereader.models.gatefeatures import FEATURES
 from rereader.models.gatehead import PROBES, GateHead
 from rereader.models.hashing import HashingEmbedder
+from rereader.schema import Record, RecordKind
 from rereader.training.gate_cases import Case
 
 CALIBRATION = Calibration(slope=1.0, offset=0.0, thresholds={"0.90": 0.5, "0.95": 0.0, "0.98": -1.0}, margin=1.0)
@@ -42,7 +45,10 @@ def coverage_head(threshold, margin=0.5, scale=20.0):
 
 
 def made_up_cases(count=60, memories=20, seed=0):
-    """Cases that two of the features tell apart, not quite without a doubt."""
+    """Cases that two of the features tell apart, not quite without a doubt; every other question has two.
+
+    In its second case one of the wanted memories is known, and what is wanted still moved a little.
+    """
     rng = np.random.default_rng(seed)
     cases = []
     for number in range(count):
@@ -53,5 +59,23 @@ def made_up_cases(count=60, memories=20, seed=0):
         features[:, 7] += 1.5 * labels
         texts = tuple(f"{'wanted' if label else 'other'} memory {place}" for place, label in enumerate(labels))
         weights = np.ones(memories, dtype=np.float32)
-        cases.append(Case(f"q{number}", "Which memory is wanted?", (), texts, features, labels, weights, 0))
+        case = Case(f"q{number}", "Which memory is wanted?", (), texts, features, labels, weights, 0)
+        cases += [case] if number % 2 else [case, _once_one_is_known(case, rng)]
     return cases
+
+
+def _once_one_is_known(case, rng):
+    known = int(np.flatnonzero(case.labels)[0])
+    kept = np.arange(len(case.labels)) != known
+    note = Record.create(run_id="run", kind=RecordKind.QUOTE, content=case.memories[known], agent="test")
+    moved = case.features + rng.normal(0, 0.2, case.features.shape).astype(np.float32)
+    texts = tuple(text for place, text in enumerate(case.memories) if place != known)
+    return replace(
+        case,
+        known=(note,),
+        memories=texts,
+        features=moved[kept],
+        labels=case.labels[kept],
+        weights=case.weights[kept],
+        hops=1,
+    )

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from gate_data import questions, write_data
 
-from rereader.evals.marked import dealt
+from rereader.evals.marked import _multihop, dealt
 from rereader.models.gatefeatures import FEATURES
 from rereader.models.hashing import HashingEmbedder
 from rereader.models.roles import Models
 from rereader.models.tokens import estimate_counter
 from rereader.schema import InputError, Interrupted
+from rereader.training.gate import GatePlan
 from rereader.training.gate_cases import make_cases
 from rereader.training.gate_texts import data_hash, make_texts, read_questions
 
@@ -75,6 +76,31 @@ def test_of_a_paragraph_marked_whole_the_sentences_with_an_answer_are_wanted():
     [text] = make_texts([row], 1, 1, Random(0))
     [(start, end)] = text.questions[0].facts[0]
     assert text.text[start:end].strip().endswith(f"kept by {keeper}.")
+
+
+def with_a_title_twice(paragraphs):
+    """A question one of whose other paragraphs has the title of a needed one, before or after it."""
+    row = questions("musique", 1)[0]
+    twin = {"title": row["paragraphs"][0]["title"], "sentences": ["Somebody else is meant."], "is_supporting": False}
+    return row | {"paragraphs": [row["paragraphs"][place] if place is not None else twin for place in paragraphs]}
+
+
+@pytest.mark.parametrize("paragraphs", [[0, 1, None, 2], [None, 2, 1, 0]])
+def test_a_paragraph_is_told_from_another_of_its_title(paragraphs):
+    row = with_a_title_twice(paragraphs)
+    [text] = make_texts([row], 1, 1, Random(0))
+    wanted = {tuple(text.text[start:end] for start, end in places) for places in text.questions[0].facts}
+    needed = [row["paragraphs"][paragraphs.index(place)]["sentences"] for place in (0, 1)]
+    assert wanted == {(needed[0][0],), (needed[1][1],)}
+    assert len(set(text.questions[0].paragraphs)) == 4 and "Somebody else" in text.text
+    item = _multihop(row)
+    assert {item.parts[place].strip().splitlines()[-1] for place in item.gold} == {needed[0][0], needed[1][1]}
+
+
+def test_a_few_questions_are_drawn_from_all_sets(data):
+    plan = GatePlan(data, questions=9)
+    assert len({row["id"].partition(":")[0] for row in plan.read()}) == 3 and plan.read() == plan.read()
+    assert len(plan.read()) == 9 and len(GatePlan(data, questions=999).read()) == len(read_questions(data))
 
 
 def test_cases_are_labelled_by_what_is_still_missing(cases, data):

@@ -1,6 +1,7 @@
 """Training the head: it learns, its thresholds keep what they promise, and the same seed gives the same head."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def test_it_learns_what_tells_memories_apart(trained):
     cases, head, held = trained
     found = metrics(cases, held, head.calibration)["all"]
     assert found["auroc"] > 0.9 and found["loss"] < 0.25
-    assert found["wanted"] == 2 * len(cases)
+    assert found["wanted"] == sum(2 - case.hops for case in cases)
 
 
 def test_questions_that_were_never_seen_are_told_apart_too(trained):
@@ -83,8 +84,6 @@ def test_the_curve_gives_up_precision_for_recall(trained):
 
 def test_memories_that_stand_for_several_count_as_many(trained):
     cases, head, held = trained
-    from dataclasses import replace
-
     heavy = [replace(case, weights=np.where(case.labels, 1.0, 5.0).astype(np.float32)) for case in cases]
     light, weighed = (curve(given, held, head.calibration)[7] for given in (cases, heavy))
     assert weighed["recall"] == light["recall"] and weighed["precision"] < light["precision"]
@@ -108,13 +107,19 @@ def test_scores_that_tell_nothing_cannot_be_calibrated():
 
 
 def test_the_margin_is_how_far_wanted_memories_move():
-    from dataclasses import replace
-
-    before = made_up_cases(6)
+    before = [case for case in made_up_cases(6) if not case.known]
     after = [replace(case, known=("something",), hops=1) for case in before]
     raw = [case.labels * 2.0 + case.features[:, 0] * 0.2 for case in before]
     still, moved = (calibrate([*before, *after], [*raw, *(one + step for one in raw)]) for step in (0.0, 1.0))
     assert still.margin == 0.0 and moved.margin == pytest.approx(moved.slope)
+    backwards = calibrate([*after, *before], [*(one + 1.0 for one in raw), *raw])
+    assert backwards.margin == pytest.approx(moved.margin)
+
+
+def test_without_a_memory_that_could_move_there_is_no_margin():
+    cases = [case for case in made_up_cases(6) if not case.known]
+    with pytest.raises(InputError, match="too few cases"):
+        calibrate(cases, [case.labels * 2.0 + case.features[:, 0] * 0.2 for case in cases])
 
 
 def test_too_few_questions_are_refused(probes):

@@ -44,7 +44,7 @@ def gate(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a gate on multi-hop questions whose facts are marked, of the half that no measurement uses.
+    """Train a gate on multi-hop questions whose facts are marked, of the half that no test measurement uses.
 
     It needs the benchmark data (REREADER_DATA). Precision and recall at a range of thresholds are written beside the
     gate. Ctrl-C stops it, and then nothing is written.
@@ -86,7 +86,6 @@ def _train(
 
     check_out(out, folder=adapters is not None)
     chosen = GatePlan(data_folder(), **plan)
-    chosen.read()
     with ExitStack() as stack:
         workspace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rereader-train-")))
         session = stack.enter_context(open_session(workspace, names=names, models_dir=models_dir))

@@ -32,12 +32,13 @@ from rereader.evals.items import GoldSpan, Item
 from rereader.evals.multihop import Multihop
 from rereader.evals.rows import ResultsFile, hash_settings, row_key
 from rereader.graphs.registry import get_graph
+from rereader.models.base import Embedder, LanguageModel
 from rereader.models.files import hash_file
 from rereader.models.gatehead import shipped_head
 from rereader.models.gatelora import FACTS
+from rereader.prompts.loader import load
 from rereader.runs.session import Session
 from rereader.schema import Document, InputError, Record, Span
-from rereader.schema.events import Cancelled
 
 GATES = ("bm25", "similarity", "fused", "trained", "choose", "likelihood", "attention")
 CHEAP = GATES[:4]
@@ -46,6 +47,8 @@ CHUNKS = {"chunk_tokens": 128, "gist_share": 0.5}
 """Chunks of about a document's size."""
 _SETTINGS: Mapping[str, Mapping[str, str]] = {"bm25": {}, "fused": {}, "similarity": {"recall": "memory"}}
 """Of the gates that recall alone decides; the others are named by themselves."""
+_PROMPTS = {"choose": "gate", "trained": "gate", "likelihood": "recall", "attention": "attend"}
+"""Of the gates that ask the scorer."""
 Told = Callable[[int, int], None]
 Scores = dict[ChunkKey, float]
 
@@ -89,7 +92,6 @@ def measure_gates(
     session_on: Callable[[Path], Any],
     out: Path,
     told: Told = lambda done, total: None,
-    cancel: Cancelled = lambda: False,
 ) -> int:
     """Append a row for every question, gate and state of knowledge; rows that are there are skipped.
 
@@ -99,7 +101,6 @@ def measure_gates(
         session_on: Opens a session on a workspace folder, as a context manager.
         out: The results file.
         told: Is told questions done and questions in all.
-        cancel: Asked before each question; ``True`` stops.
 
     Returns:
         The number of rows written.
@@ -115,44 +116,53 @@ def measure_gates(
     rows = ResultsFile(out)
     written = 0
     with tempfile.TemporaryDirectory(prefix="rereader-gates-") as folder, session_on(Path(folder)) as session:
-        facts = _facts(bench, session, texts)
-        settings = hash_settings(facts)
+        facts = {gate: _facts(bench, session, texts, gate) for gate in bench.gates}
+        settings = {gate: hash_settings(made_of) for gate, made_of in facts.items()}
+        environment = {**describe_environment(), **{name: fact for one in facts.values() for name, fact in one.items()}}
         for done, item in enumerate(items):
             told(done, len(items))
-            if cancel():
-                break
-            todo = [gate for gate in bench.gates if row_key(_key(bench.name, item, gate, settings)) not in rows]
+            todo = [gate for gate in bench.gates if row_key(_key(bench.name, item, gate, settings[gate])) not in rows]
             if not todo:
                 continue
             if not written:
-                rows.begin({**describe_environment(), **facts})
+                rows.begin(environment)
             for name, row in _measure(session, bench, item, texts.text(item.documents[0]), todo):
-                rows.add({**_key(name, item, row["system"], settings), **row})
+                rows.add({**_key(name, item, row["system"], settings[row["system"]]), **row})
                 written += 1
     told(len(items), len(items))
     return written
 
 
-def _facts(bench: GateBench, session: Session, texts: Multihop) -> dict[str, Any]:
-    models: dict[str, str] = {"embedder": session.models.embedder.name}
-    if scorer := session.models.scorer if set(bench.gates) - set(CHEAP) else None:
-        models["scorer"] = scorer.name
-    trained = {"trained_gate": _trained(bench, session)} if "trained" in bench.gates else {}
+def _facts(bench: GateBench, session: Session, texts: Multihop, gate: str) -> dict[str, Any]:
+    """What the rows of a gate depend on; what other gates take does not change it."""
+    trained = _trained(bench, session) if gate == "trained" else None
     return {
-        **trained,
         "benchmark": bench.name,
         "data": texts.facts(),
         "data_hash": texts.data_hash(),
-        "settings": bench.values,
+        "settings": {name: value for name, value in bench.values.items() if name != "trained_gate"},
         "counter": session.counter.name,
-        "models": models,
+        "embedder": _named(session.models.embedder),
+        **({"trained_gate": trained} if trained else {}),
+        **(_asking(session, gate) if gate not in CHEAP or (trained and trained["adapters"]) else {}),
     }
 
 
-def _trained(bench: GateBench, session: Session) -> dict[str, str]:
-    """Which trained gate is measured: its name and checksum."""
+def _asking(session: Session, gate: str) -> dict[str, Any]:
+    """Which scorer is asked, and with which prompt."""
+    scorer = session.models.scorer
+    return {"scorer": _named(scorer) if scorer else None, "prompt": load(_PROMPTS[gate]).digest}
+
+
+def _named(model: Embedder | LanguageModel) -> dict[str, str]:
+    return {"name": model.name, "fingerprint": model.fingerprint}
+
+
+def _trained(bench: GateBench, session: Session) -> dict[str, Any]:
+    """Which trained gate is measured: its name and checksum, and whether it is adapters of the scorer."""
     path = Path(bench.values.get("trained_gate") or shipped_head(session.models.embedder.name))
-    return {"name": path.name, "sha256": hash_file(path / FACTS if path.is_dir() else path)}
+    folder = path.is_dir()
+    return {"name": path.name, "sha256": hash_file(path / FACTS if folder else path), "adapters": folder}
 
 
 def _key(name: str, item: Item, gate: str, settings: str) -> dict[str, Any]:
@@ -199,7 +209,8 @@ def _row(
     seconds = time.perf_counter() - started
     closed = _holding(targets[0], context, facts)
     keys = [key for key in all_chunks(targets) if key not in closed]
-    low = min(found.values(), default=0.0) - 1.0
+    # A chunk without any of the words has BM25 0; others leave out none, or what lies below all that they recall.
+    low = 0.0 if gate == "bm25" else min(found.values(), default=0.0) - 1.0
     scores = np.array([found.get(key, low) for key in keys])
     holding = _holding(targets[0], context, missing)
     wanted = np.array([key in holding for key in keys])

@@ -45,18 +45,26 @@ def paired_difference(first: Sequence[float], second: Sequence[float], seed: int
     return mean_interval([a - b for a, b in zip(first, second, strict=True)], seed)
 
 
-def auroc(scores: Sequence[float], positive: Sequence[bool]) -> float | None:
+def auroc(scores: Sequence[float], positive: Sequence[bool], weights: Sequence[float] | None = None) -> float | None:
     """Chance that a positive has a higher score than a negative, ties counted half; ``None`` if a class is empty.
 
     Mann-Whitney U over the product of the class sizes.
+
+    Args:
+        scores: The scores.
+        positive: Which of them are positives.
+        weights: How many each stands for; one by default.
     """
-    above = np.asarray([score for score, is_positive in zip(scores, positive, strict=True) if is_positive])
-    below = np.sort([score for score, is_positive in zip(scores, positive, strict=True) if not is_positive])
-    if not len(above) or not len(below):
+    values, chosen = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=np.bool_)
+    counts = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if chosen.all() or not chosen.any():
         return None
-    beaten = np.searchsorted(below, above, side="left")
-    not_lost = np.searchsorted(below, above, side="right")
-    return float((beaten + not_lost).sum() / (2 * len(above) * len(below)))
+    order = np.argsort(values[~chosen])
+    below = values[~chosen][order]
+    reached = np.concatenate([[0.0], np.cumsum(counts[~chosen][order])])
+    beaten = reached[np.searchsorted(below, values[chosen], side="left")]
+    not_lost = reached[np.searchsorted(below, values[chosen], side="right")]
+    return float(np.average((beaten + not_lost) / 2, weights=counts[chosen]) / reached[-1])
 
 
 def _resampled_means(sample: NDArray[np.float64], seed: int) -> NDArray[np.float64]:

@@ -17,6 +17,8 @@ from rereader.evals.needles import split_items
 from rereader.schema.errors import InputError
 from rereader.tools.sentences import sentence_spans
 
+GENERATOR = "marked/2"
+"""Goes up whenever the same data would give other items."""
 Part = Literal["detect", "test"]
 SETS = ("hotpotqa", "2wikimultihopqa", "musique", "needles")
 _NEEDLE_SENTENCES = 60
@@ -60,10 +62,12 @@ def _multihop(raw: Mapping[str, Any]) -> MarkedItem:
     parts: list[str] = []
     gold: set[int] = set()
     for paragraph in raw["paragraphs"]:
+        # MuSiQue gives several paragraphs one title, and marks those that are needed.
+        needed = paragraph.get("is_supporting", True)
         sentences = [(index, text.strip()) for index, text in enumerate(paragraph["sentences"]) if text.strip()]
         before = f"{paragraph['title']}\n"
         for index, sentence in sentences:
-            if (paragraph["title"], index) in facts:
+            if needed and (paragraph["title"], index) in facts:
                 gold.add(len(parts))
             end = " " if index < sentences[-1][0] else "\n\n"
             parts.append(f"{before}{sentence}{end}")

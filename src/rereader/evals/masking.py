@@ -16,7 +16,7 @@ from rereader.evals.environment import describe_environment
 from rereader.evals.heads import CHOSEN, Told
 from rereader.evals.needles import split_items
 from rereader.evals.rows import ResultsFile, hash_settings
-from rereader.models.base import Cancel, Head, Prompt
+from rereader.models.base import Head, Prompt
 from rereader.models.local import LocalModel
 from rereader.models.masking import without_heads
 from rereader.prompts.loader import Piece, load
@@ -36,7 +36,6 @@ def measure_masking(
     facts: int,
     out: Path,
     told: Told = lambda done, total: None,
-    cancel: Cancel | None = None,
 ) -> int:
     """Append one row for each fact, length, depth and set of masked heads; rows that are there are skipped.
 
@@ -47,7 +46,6 @@ def measure_masking(
         facts: How many facts are planted.
         out: The results file.
         told: Is told how far it is.
-        cancel: Stops.
 
     Returns:
         The number of rows written.
@@ -69,21 +67,19 @@ def measure_masking(
         if ("masking", "test", _SEED, item, "random heads", settings) in rows:
             continue
         key = {"benchmark": "masking", "split": "test", "seed": _SEED, "item": item, "settings_hash": settings}
-        for system, score in _scores(model, masks, prompt, fact, cancel).items():
+        for system, score in _scores(model, masks, prompt, fact).items():
             rows.add({**key, "system": system, "kind": kind, "logprob": round(score, 5)})
             written += 1
     told(len(cells), len(cells))
     return written
 
 
-def _scores(
-    model: LocalModel, masks: Mapping[str, Sequence[Head]], prompt: Prompt, fact: str, cancel: Cancel | None
-) -> dict[str, float]:
+def _scores(model: LocalModel, masks: Mapping[str, Sequence[Head]], prompt: Prompt, fact: str) -> dict[str, float]:
     tokens = model.count_tokens([fact])[0]
     found = {}
     for name, heads in masks.items():
         with without_heads(model.engine.prefill_model, heads):
-            found[name] = float(model.log_likelihood([prompt], [fact], cancel)[0]) / tokens
+            found[name] = float(model.log_likelihood([prompt], [fact])[0]) / tokens
     return found
 
 

@@ -21,7 +21,7 @@ from rereader.evals.memory_items import PARAGRAPHS, ParagraphText, Question, par
 from rereader.evals.memory_systems import ALL_SCORERS, METHOD, RATIOS, TEMPLATE, Reader, Reading, System, systems_of
 from rereader.evals.rows import ResultsFile, Row, hash_settings
 from rereader.evals.scoring import contains, exact_match, token_f1
-from rereader.models.base import Cancel, Head, LanguageModel, Sampling
+from rereader.models.base import Head, LanguageModel, Sampling
 from rereader.prompts.loader import load
 
 BENCHMARK = "memory-squad"
@@ -66,7 +66,6 @@ def measure_memory(
     folder: Path,
     out: Path,
     told: Told = lambda done, total: None,
-    cancel: Cancel | None = None,
 ) -> int:
     """Append one row for each question and system; rows that are there are skipped.
 
@@ -80,7 +79,6 @@ def measure_memory(
         folder: Where blocks are kept.
         out: The results file.
         told: Is told rows done and rows in all.
-        cancel: Stops.
 
     Returns:
         The number of rows written.
@@ -96,9 +94,9 @@ def measure_memory(
     facts = {"benchmark": bench.name, **_facts(model, best, data)}
     rows = ResultsFile(out)
     rows.begin({**describe_environment(), **facts})
-    blocks = Blocks(model, folder, cancel)
-    reader = Reader(model, blocks, best, everything, cancel)
-    job = _Job(bench, model, blocks, reader, cancel)
+    blocks = Blocks(model, folder)
+    reader = Reader(model, blocks, best, everything)
+    job = _Job(bench, model, blocks, reader)
     tiers = systems_of(bench.scorers, bench.ratios)
     total = sum(len(text.questions) for text in texts) * sum(map(len, tiers))
     done = written = 0
@@ -163,7 +161,6 @@ class _Job:
     model: LanguageModel
     blocks: Blocks
     reader: Reader
-    cancel: Cancel | None
 
     def measure(self, system: System, text: ParagraphText, questions: Sequence[Question]) -> Iterator[Row]:
         """A row for each question; all of them are asked together and share the seconds."""
@@ -198,7 +195,7 @@ class _Job:
     def _likelihoods(self, readings: Sequence[Reading], questions: Sequence[Question]) -> list[float]:
         """Log-probability per token of each question's first accepted answer."""
         answers = [question.answers[0] for question in questions]
-        sums = self.model.log_likelihood([one.prompt for one in readings], answers, self.cancel)
+        sums = self.model.log_likelihood([one.prompt for one in readings], answers)
         return [float(total) / count for total, count in zip(sums, self.model.count_tokens(answers), strict=True)]
 
     def _replies(self, readings: Sequence[Reading]) -> list[str | None]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rereader.models.base import Cancel, LanguageModel
+from rereader.models.base import LanguageModel
 from rereader.models.kvmemory import Compression, KVMemory, KVPrecision, UnusableBlock
 from rereader.prompts.loader import Piece
 from rereader.prompts.openings import compressing, opening_digest
@@ -22,15 +22,13 @@ class Blocks:
     Args:
         model: Makes and reads them.
         folder: Where their files lie.
-        cancel: Stops.
     """
 
-    def __init__(self, model: LanguageModel, folder: Path, cancel: Cancel | None = None) -> None:
+    def __init__(self, model: LanguageModel, folder: Path) -> None:
         self.seconds = 0.0
         """What making blocks has taken."""
         self._model = model
         self._folder = folder
-        self._cancel = cancel
         self._held: dict[Path, KVMemory] = {}
 
     def of(self, texts: Sequence[str], how: Compression) -> tuple[KVMemory, ...]:
@@ -40,7 +38,7 @@ class Blocks:
         if missing:
             started = time.perf_counter()
             prompts = [compressing(Piece(text)) for text in missing.values()]
-            for path, block in zip(missing, self._model.compress_kv(prompts, how, self._cancel), strict=True):
+            for path, block in zip(missing, self._model.compress_kv(prompts, how), strict=True):
                 block.save(path, PRECISION)
                 self._held[path] = self._model.load_kv(path)
             self.seconds += time.perf_counter() - started

@@ -11,7 +11,7 @@ import numpy as np
 
 from rereader.evals.memory_blocks import Blocks
 from rereader.evals.memory_items import ParagraphText
-from rereader.models.base import Cancel, Head, LanguageModel, Prompt
+from rereader.models.base import Head, LanguageModel, Prompt
 from rereader.models.kvmemory import Compression
 from rereader.prompts.loader import Piece, SlotValue, load
 from rereader.tools.extract import central_sentences, document_frequencies
@@ -105,7 +105,6 @@ class Reader:
         blocks: Its blocks.
         heads: Heads that choose a paragraph.
         texts: All texts, from which gists take how common a word is.
-        cancel: Stops.
     """
 
     def __init__(
@@ -114,13 +113,11 @@ class Reader:
         blocks: Blocks,
         heads: Sequence[Head],
         texts: Sequence[ParagraphText],
-        cancel: Cancel | None = None,
     ) -> None:
         self._model = model
         self._blocks = blocks
         self._heads = heads
         self._paragraphs = list(dict.fromkeys(one for text in texts for one in text.paragraphs))
-        self._cancel = cancel
 
     def readings(self, system: System, text: ParagraphText, questions: Sequence[str]) -> list[Reading]:
         """What each question is put to; the questions of a call share what is read once."""
@@ -188,7 +185,7 @@ class Reader:
         """Attention of the heads, as if they were one, to each paragraph: float32 [paragraphs]."""
         slots, template = _slots(pieces, question), load(TEMPLATE)
         prompt = template.render(**slots)[: template.places("question", slots).stop]
-        found = self._model.attention(prompt, self._heads, self._cancel)
+        found = self._model.attention(prompt, self._heads)
         row, first = found.by_head.mean(0), template.places("memory", slots).start
         sizes = [block.places for piece in pieces for block in piece.memory]
         sizes = sizes or [end - start for start, end in found.ranges[first : first + len(pieces)]]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from rereader.evals.environment import describe_environment
 from rereader.evals.heads import CHOSEN, Told, attended
-from rereader.evals.marked import MarkedItem
+from rereader.evals.marked import GENERATOR, MarkedItem
 from rereader.evals.rows import ResultsFile, hash_settings
-from rereader.models.base import Cancel, Embedder, Float32Array, Head, LanguageModel
+from rereader.models.base import Embedder, Float32Array, Head, LanguageModel
 from rereader.schema.errors import InputError
 from rereader.tools.lexical import Words
 from rereader.tools.words import content_words
@@ -33,7 +33,6 @@ def measure_sentences(
     lists: Mapping[str, Sequence[Head]],
     out: Path,
     told: Told = lambda done, total: None,
-    cancel: Cancel | None = None,
 ) -> int:
     """Append one row for each item and ranking; rows that are there are skipped.
 
@@ -45,7 +44,6 @@ def measure_sentences(
         lists: Lists of heads by name; all heads and as many random ones are added.
         out: The results file.
         told: Is told how far it is.
-        cancel: Stops.
 
     Returns:
         The number of rows written.
@@ -59,7 +57,8 @@ def measure_sentences(
         if strange := next((head for head in some if head not in heads), None):
             msg = f"The list {name!r} names the head {strange.layer}-{strange.head}, which {model.name} does not have."
             raise InputError(msg, "Use a list that was made for this model.")
-    settings = hash_settings({"heads": chosen, "model": model.fingerprint, "embedder": embedder.fingerprint})
+    made_of = {"heads": chosen, "model": model.fingerprint, "embedder": embedder.fingerprint, "items": GENERATOR}
+    settings = hash_settings(made_of)
     rows = ResultsFile(out)
     names = {"model": model.name, "embedder": embedder.name}
     rows.begin({**describe_environment(), "benchmark": "sentences", "models": names, "heads": chosen})
@@ -71,7 +70,7 @@ def measure_sentences(
             continue
         key = {"benchmark": benchmark, "split": "test", "seed": 0, "item": item.id, "settings_hash": settings}
         facts = {"kind": item.kind, "parts": len(item.parts)}
-        for name, scores, seconds in _rankings(model, embedder, item, heads, chosen, cancel):
+        for name, scores, seconds in _rankings(model, embedder, item, heads, chosen):
             recalls = {f"recall@{depth}": recall_at(scores, item.gold, depth) for depth in DEPTHS}
             rows.add({**key, **facts, "system": name, **recalls, "seconds": seconds})
             written += 1
@@ -90,11 +89,10 @@ def _rankings(
     item: MarkedItem,
     heads: Sequence[Head],
     chosen: Mapping[str, Sequence[Head]],
-    cancel: Cancel | None,
 ) -> Iterator[tuple[str, Scores, float]]:
     """Name, scores and seconds of every ranking; BM25 comes last and marks an item as done."""
     started = time.perf_counter()
-    found = attended(model, item, heads, cancel)
+    found = attended(model, item, heads)
     seconds = time.perf_counter() - started
     places = {head: place for place, head in enumerate(heads)}
     dense = _dense(embedder, item)

@@ -15,7 +15,7 @@ _SPAN = 0.05
 
 
 class TrainingLog:
-    """Appends rows to a file, each on the disk before the next step.
+    """Appends rows to a file, each written before the next step.
 
     Args:
         path: The file.
@@ -74,7 +74,7 @@ def _draw(rows: Sequence[Row], value: str, label: str, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtra("Drawing a PNG", "bench") from error
+        raise MissingExtra("Drawing a PNG", "train") from error
     figure = Figure(figsize=(7, 4))
     axes = figure.subplots()
     x, y = [row["step"] for row in rows], [row[value] for row in rows]

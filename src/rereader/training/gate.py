@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from rereader.evals.environment import describe_environment
 from rereader.models.base import Cancel
 from rereader.models.calibration import Calibration
+from rereader.models.extras import require_local
 from rereader.models.gatehead import PROBES
 from rereader.models.installed import locate
 from rereader.runs.session import Session
@@ -18,7 +21,7 @@ from rereader.schema import InputError, StoreError
 from rereader.training.gate_calibration import Floats, calibrate, curve, metrics
 from rereader.training.gate_cases import Case, make_cases
 from rereader.training.gate_head import HeadSettings, train_head
-from rereader.training.gate_texts import SOURCES, data_hash, read_questions
+from rereader.training.gate_texts import GENERATOR, SOURCES, data_hash, read_questions
 
 Told = Callable[[str, int, int], None]
 
@@ -34,7 +37,7 @@ class GatePlan:
     Args:
         data: The folder of the benchmark data.
         sources: Sets of questions.
-        questions: Most questions; all of the development half by default.
+        questions: Most questions, drawn from all sets; all of the development half by default.
         rounds: How often each is put, in texts that are cut and compressed in different ways.
         seed: Decides everything that is drawn.
     """
@@ -52,7 +55,9 @@ class GatePlan:
             InputError: If a set is unknown, or its data is not here.
         """
         rows = read_questions(self.data, self.sources)
-        return rows[: self.questions] if self.questions else rows
+        if self.questions is None or self.questions >= len(rows):
+            return rows
+        return Random(f"gate questions:{self.seed}").sample(rows, self.questions)
 
 
 def gate_cases(
@@ -74,8 +79,10 @@ def train_gate_head(
 
     Raises:
         Interrupted: If ``cancel`` is set; then nothing is written.
+        MissingExtra: If torch is not installed.
         StoreError: If the file cannot be written.
     """
+    require_local()
     rows, settings = plan.read(), HeadSettings(seed=plan.seed)
     cases = gate_cases(plan, rows, session, told, cancel)
     embedder = session.models.embedder
@@ -155,7 +162,12 @@ def _about(
 ) -> dict[str, Any]:
     environment = describe_environment()
     return {
-        "data": {"sources": list(plan.sources), "sha256": data_hash(plan.data, plan.sources), "half": "detect"},
+        "data": {
+            "sources": list(plan.sources),
+            "sha256": data_hash(plan.data, plan.sources),
+            "half": "detect",
+            "generator": GENERATOR,
+        },
         "questions": len(rows),
         "cases": len(cases),
         "memories": sum(len(case.labels) for case in cases),
@@ -192,9 +204,12 @@ def check_out(path: Path, *, folder: bool) -> None:
     """Refuse a place that cannot be written before hours are spent.
 
     Raises:
-        InputError: If it is a file where a folder is wanted, or the other way round.
+        InputError: If it is a file where a folder is wanted, or the other way round, or may not be written.
     """
     if folder and path.is_file():
         raise InputError(f"{path} is a file.", "Adapters are written into a folder: name one with --out.")
     if not folder and path.is_dir():
         raise InputError(f"{path} is a folder.", "The gate is one file: name one with --out.")
+    there = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    if not os.access(there, os.W_OK):
+        raise InputError(f"{there} may not be written.", "Choose another place with --out.")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rereader.evals.intervals import auroc
 from rereader.models.calibration import WANTED, Calibration
 from rereader.schema import InputError
 from rereader.training.gate_cases import Case
@@ -28,7 +29,8 @@ def calibrate(cases: Sequence[Case], raw: Sequence[Floats]) -> Calibration:
         raw: The raw scores of each one's memories.
 
     Raises:
-        InputError: If the cases hold only wanted memories, or only others, or the scores tell nothing.
+        InputError: If the cases hold only wanted memories, or only others, or no memory that is wanted with nothing
+            known and with something known, or the scores tell nothing.
     """
     scores, labels, weights = _flat(cases, raw)
     if labels.all() or not labels.any():
@@ -103,7 +105,7 @@ def _metrics(cases: Sequence[Case], raw: Sequence[Floats], calibration: Calibrat
         "cases": len(cases),
         "wanted": int(labels.sum()),
         "loss": round(float(np.average(losses, weights=weights)), 5),
-        "auroc": round(_auroc(odds, labels, weights), 4),
+        "auroc": round(auroc(odds.tolist(), labels.tolist(), weights.tolist()) or 0.0, 4),
         "at": {
             name: {"recall": _share(found[labels], weights[labels]), "pass_rate": _share(found, weights)}
             for name, found in passes.items()
@@ -125,27 +127,23 @@ def _at_recall(wanted: Floats, recall: float) -> np.floating[Any]:
 
 def _margin(cases: Sequence[Case], raw: Sequence[Floats]) -> float:
     """How far the score of a wanted memory moves when facts come to be known."""
-    moves: list[float] = []
-    before: dict[tuple[str, str], float] = {}
-    for case, scores in zip(cases, raw, strict=True):
-        for memory, score, label in zip(case.memories, scores, case.labels, strict=True):
-            key = (case.question, memory)
-            if not case.known:
-                before[key] = float(score)
-            elif label and key in before:
-                moves.append(abs(float(score) - before[key]))
-    return float(np.quantile(moves, _MOVED)) if moves else 0.0
+    before = {
+        (case.question, memory): float(score)
+        for case, scores in zip(cases, raw, strict=True)
+        if not case.known
+        for memory, score in zip(case.memories, scores, strict=True)
+    }
+    moves = [
+        abs(float(score) - before[case.question, memory])
+        for case, scores in zip(cases, raw, strict=True)
+        if case.known
+        for memory, score, wanted in zip(case.memories, scores, case.labels, strict=True)
+        if wanted and (case.question, memory) in before
+    ]
+    if not moves:
+        raise InputError("There are too few cases to calibrate the gate on.", "Train on more questions.")
+    return float(np.quantile(moves, _MOVED))
 
 
 def _share(values: NDArray[np.bool_], weights: Floats) -> float:
     return round(float(np.average(values, weights=weights)), 4) if len(values) else 0.0
-
-
-def _auroc(odds: Floats, labels: NDArray[np.bool_], weights: Floats) -> float:
-    """Chance that a wanted memory scores above another one, those that stand for several counting as many."""
-    order = np.argsort(odds[~labels])
-    below = odds[~labels][order]
-    reached = np.concatenate([[0.0], np.cumsum(weights[~labels][order])])
-    beaten = reached[np.searchsorted(below, odds[labels], side="left")]
-    not_lost = reached[np.searchsorted(below, odds[labels], side="right")]
-    return float(((beaten + not_lost) / 2).mean() / reached[-1])

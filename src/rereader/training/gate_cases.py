@@ -112,12 +112,21 @@ def make_cases(
     cases: list[Case] = []
     for done, (text, form) in enumerate(texts):
         told(done, len(texts))
-        if cancel is not None and cancel.is_set():
-            raise Interrupted("Stopped; nothing was written.", "Run the same again.")
+        stop_if(cancel)
         with _library() as library:
             cases += _cases(Session(library, models, counter), text, form, rng)
     told(len(texts), len(texts))
     return cases
+
+
+def stop_if(cancel: Cancel | None) -> None:
+    """Stop a training that keeps nothing.
+
+    Raises:
+        Interrupted: If ``cancel`` is set.
+    """
+    if cancel is not None and cancel.is_set():
+        raise Interrupted("Stopped; nothing was written.", "Run the same again.")
 
 
 def _texts(rows: Sequence[Mapping[str, Any]], documents: int, rng: Random) -> Iterator[GateText]:

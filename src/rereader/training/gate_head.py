@@ -17,14 +17,15 @@ import numpy as np
 from rereader.models.base import Cancel, Float32Array
 from rereader.models.extras import require_local
 from rereader.models.gatehead import CLIP, GateHead
-from rereader.schema import InputError, Interrupted
+from rereader.schema import InputError
 from rereader.training.gate_calibration import calibrate
-from rereader.training.gate_cases import Case
+from rereader.training.gate_cases import Case, Told, stop_if
 
 if TYPE_CHECKING:
     import torch
 
-Told = Callable[[int, int], None]
+FOLDS = 5
+"""Parts that questions are dealt into; what calibrates a gate was not trained on."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class HeadSettings:
         seed: Decides folds, first weights and order.
     """
 
-    folds: int = 5
+    folds: int = FOLDS
     hidden: int = 32
     epochs: int = 60
     patience: int = 10
@@ -108,8 +109,7 @@ def train_head(
 
         def passed(done: int, start: int = start) -> None:
             told(start + done, total)
-            if cancel is not None and cancel.is_set():
-                raise Interrupted("Stopped; nothing was written.", "Run the same again.")
+            stop_if(cancel)
 
         network = _train_network(cases, tables, train, test, settings, passed)
         networks.append(network)

@@ -1,6 +1,6 @@
 """Texts to train a gate on: paragraphs of multi-hop questions in a crowd of others, with the places of the facts.
 
-Only the half of the questions that no measurement uses, and only their paragraphs, come into these texts.
+Only the half of the questions that no test measurement uses, and only their paragraphs, come into these texts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ from rereader.schema import InputError
 from rereader.tools.sentences import sentence_spans
 
 SOURCES = ("hotpotqa", "2wikimultihopqa", "musique")
+GENERATOR = "gate texts/2"
+"""Goes up whenever the same questions and seed would give other texts or labels."""
 Place = tuple[int, int]
+Paragraph = Mapping[str, Any]
+_Name = tuple[str, tuple[str, ...]]
+"""What tells a paragraph from others: a title is not enough, MuSiQue has several of one title in a question."""
 
 
 @dataclass(frozen=True)
@@ -76,27 +81,32 @@ def make_texts(rows: Sequence[Mapping[str, Any]], documents: int, questions: int
         questions: Questions of a text.
         rng: Decides which questions share a text, which strangers come in, and the order.
     """
-    pool = {paragraph["title"]: paragraph for row in rows for paragraph in row["paragraphs"]}
-    titles = sorted(pool)
+    pool = {_name(paragraph): paragraph for row in rows for paragraph in row["paragraphs"]}
+    names = sorted(pool)
     drawn = rng.sample(list(rows), len(rows))
     for first in range(0, len(drawn), questions):
         group = drawn[first : first + questions]
-        chosen = {paragraph["title"]: paragraph for row in group for paragraph in row["paragraphs"]}
-        strangers = [title for title in rng.sample(titles, len(titles)) if title not in chosen]
-        chosen |= {title: pool[title] for title in strangers[: max(0, documents - len(chosen))]}
+        chosen = {_name(paragraph): paragraph for row in group for paragraph in row["paragraphs"]}
+        titles = {title for title, _ in chosen}
+        strangers = [name for name in rng.sample(names, len(names)) if name[0] not in titles]
+        chosen |= {name: pool[name] for name in strangers[: max(0, documents - len(chosen))]}
         paragraphs = list(chosen.values())
         rng.shuffle(paragraphs)
         yield _join(paragraphs, group)
 
 
-def _join(paragraphs: Sequence[Mapping[str, Any]], group: Sequence[Mapping[str, Any]]) -> GateText:
+def _name(paragraph: Paragraph) -> _Name:
+    return paragraph["title"], tuple(paragraph["sentences"])
+
+
+def _join(paragraphs: Sequence[Paragraph], group: Sequence[Mapping[str, Any]]) -> GateText:
     parts: list[str] = []
-    places: dict[str, list[Place]] = {}
+    places: dict[_Name, list[Place]] = {}
     size = 0
     for paragraph in paragraphs:
         for index, sentence in enumerate([paragraph["title"], *paragraph["sentences"]]):
             body = sentence.strip()
-            places.setdefault(paragraph["title"], []).append((size, size + len(body)))
+            places.setdefault(_name(paragraph), []).append((size, size + len(body)))
             parts.append(body + ("\n" if index == 0 else " "))
             size += len(parts[-1])
         parts.append("\n\n")
@@ -105,18 +115,27 @@ def _join(paragraphs: Sequence[Mapping[str, Any]], group: Sequence[Mapping[str, 
     return GateText(text, tuple(_question(text, row, places) for row in group))
 
 
-def _question(text: str, row: Mapping[str, Any], places: Mapping[str, Sequence[Place]]) -> GateQuestion:
-    wanted: dict[str, list[Place]] = {}
-    for title, index in row["supporting_facts"]:
-        if index + 1 < len(places.get(title, ())):
-            wanted.setdefault(title, []).extend(_narrowed(text, places[title][index + 1], row))
-    own = [places[paragraph["title"]] for paragraph in row["paragraphs"]]
+def _question(text: str, row: Mapping[str, Any], places: Mapping[_Name, Sequence[Place]]) -> GateQuestion:
+    facts = [
+        tuple(narrow for place in needed for narrow in _narrowed(text, place, row))
+        for paragraph in row["paragraphs"]
+        if (needed := _needed(paragraph, row, places[_name(paragraph)]))
+    ]
+    own = [places[_name(paragraph)] for paragraph in row["paragraphs"]]
     return GateQuestion(
         row["id"],
         row["question"],
-        tuple(tuple(spans) for spans in wanted.values()),
+        tuple(dict.fromkeys(facts)),
         tuple((spans[0][0], spans[-1][1]) for spans in own),
     )
+
+
+def _needed(paragraph: Paragraph, row: Mapping[str, Any], places: Sequence[Place]) -> list[Place]:
+    """Where the sentences of a paragraph stand that the question needs; its title is the first of the places."""
+    if not paragraph.get("is_supporting", True):
+        return []
+    wanted = {index for title, index in row["supporting_facts"] if title == paragraph["title"]}
+    return [place for index, place in enumerate(places[1:]) if index in wanted]
 
 
 def _narrowed(text: str, place: Place, row: Mapping[str, Any]) -> list[Place]:
