@@ -88,6 +88,8 @@ def look(
     heads: Sequence[Head],
     cue: Cue,
     keep: TextFile | None = None,
+    *,
+    whole: bool = False,
 ) -> tuple[list[Float32Array], Float32Array]:
     """What a question looks at inside a run.
 
@@ -100,13 +102,14 @@ def look(
         heads: The heads, as if they were one.
         cue: Which tokens look.
         keep: Where the text is kept for other processes.
+        whole: Whether the scorer will write after the text, too.
 
     Returns:
         A score for each token of each piece, and one for each piece: float32 [pieces].
     """
-    tokens, null = _tokens(scorer.look(asked, slot, heads, cue, keep), places), None
+    tokens, null = _tokens(scorer.look(asked, slot, heads, cue, keep, whole=whole), places), None
     if empty is not None:
-        null = _tokens(scorer.look(empty, slot, heads, cue, keep), places)
+        null = _tokens(scorer.look(empty, slot, heads, cue, keep, whole=whole), places)
     ends = np.cumsum([len(text) for text in tokens])
     ranges = [(int(end) - len(text), int(end)) for end, text in zip(ends, tokens, strict=True)]
     masses: Float32Array = part_masses(_row(tokens), ranges, None if null is None else _row(null))[0]

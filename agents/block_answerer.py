@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from rereader.agents.block_maker import compression_of
 from rereader.agents.calls import Caller, Request
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.compressor import Place, block_caller, blocks_of
@@ -17,7 +18,7 @@ from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import ANSWER_WRITTEN, PROMPT_TOKENS, Facts, StageCost, Work, costs
 from rereader.agents.notes import NOTHING_YET, WRITTEN, note, notes, shown
 from rereader.agents.quoter import add_carriers, conclude_with_quotes, quote_sources
-from rereader.agents.reasoner import waves_due
+from rereader.agents.waves import waves_due
 from rereader.models.base import Generation, Sampling
 from rereader.models.kvmemory import KVMemory
 from rereader.prompts.loader import Piece, SlotValue, load
@@ -41,7 +42,7 @@ def answer_blocks_cost(settings: Any, facts: Facts) -> StageCost:
     """One call on all blocks that were let in."""
     if not settings.answer:
         return StageCost("answer")
-    most = sum(document.tokens for document in facts.documents) / settings.ratio
+    most = sum(document.tokens for document in facts.documents) / compression_of(settings).ratio
     read = min(most, _places(settings, settings.waves)) + WRITTEN + facts.question_tokens + PROMPT_TOKENS
     written = min(ANSWER_WRITTEN, settings.max_new_tokens)
     works = (
@@ -52,7 +53,7 @@ def answer_blocks_cost(settings: Any, facts: Facts) -> StageCost:
 
 
 def _places(settings: Any, waves: int) -> float:
-    return float(waves * settings.accept * settings.chunk_tokens / settings.ratio)
+    return float(waves * settings.accept * settings.chunk_tokens / compression_of(settings).ratio)
 
 
 @costs(read_cost)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-import numpy as np
-
 from rereader.agents.attender import NULL
 from rereader.agents.calls import Caller, Request
 from rereader.agents.compressor import block_caller
 from rereader.agents.context import RunContext
+from rereader.agents.reranker import in_parts
 from rereader.agents.scanner import heads_of
 from rereader.models.base import Float32Array, Head
 from rereader.models.kvmemory import KVMemory
@@ -29,21 +28,11 @@ def attention_of_blocks(context: RunContext, question: str, blocks: Sequence[KVM
     """
     scorer = block_caller(context)
     heads = heads_of(scorer.model, "")
-    parts = 1
-    while parts < len(blocks) and not _fits(scorer, question, blocks, parts):
-        parts += 1
-    masses = [_masses(scorer, heads, question, part) for part in _cut(blocks, parts)]
-    return np.concatenate([np.zeros(0, dtype=np.float32), *masses])
 
+    def masses(part: Sequence[KVMemory]) -> Float32Array:
+        return _masses(scorer, heads, question, part)
 
-def _cut(blocks: Sequence[KVMemory], parts: int) -> list[Sequence[KVMemory]]:
-    edges = [round(place * len(blocks) / parts) for place in range(parts + 1)]
-    return [blocks[start:end] for start, end in pairwise(edges) if end > start]
-
-
-def _fits(scorer: Caller, question: str, blocks: Sequence[KVMemory], parts: int) -> bool:
-    prompts = [_request(question, part).prompt for part in _cut(blocks, parts)]
-    return max(scorer.model.prompt_tokens(prompts)) <= scorer.model.context_window
+    return in_parts(scorer, blocks, lambda part: _request(question, part), masses)
 
 
 def _masses(scorer: Caller, heads: Sequence[Head], question: str, blocks: Sequence[KVMemory]) -> Float32Array:

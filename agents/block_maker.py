@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rereader.agents.calls import Caller
 from rereader.agents.context import RunContext
@@ -13,36 +15,48 @@ from rereader.memory.bank import BlockSet, Entry, Means
 from rereader.memory.block_files import size_text
 from rereader.memory.chunks import Chunking
 from rereader.models.base import LanguageModel
-from rereader.models.kvmemory import Compression
+from rereader.models.kvmemory import MEMORY_TOKENS_FILE, RULES, Compression
 from rereader.prompts.loader import Piece
 from rereader.prompts.openings import opening_digest
-from rereader.schema import Chunk
+from rereader.schema import Chunk, InputError
 
 _BATCH_TOKENS = 8192
 """Tokens of a batch of chunks that are compressed and stored together."""
 _MOST_CHUNKS = 16
-_COUNTED = 64
-"""Chunks whose tokens are counted at once."""
+_LOOKED_UP = 64
+"""Chunks that are looked up at once."""
 _NAMED = 3
 """Chunks that a warning names."""
 
 
-def make_all(context: RunContext, block_set: BlockSet, caller: Caller, wanted: Sequence[int]) -> None:
+def make_all(
+    context: RunContext, block_set: BlockSet, caller: Caller, wanted: Sequence[int], *, again: bool = False
+) -> None:
     """Make the blocks of some chunks in batches; each finished batch is stored, so that a killed process goes on there.
+
+    Args:
+        context: The run.
+        block_set: The set that they belong to.
+        caller: The model that makes them.
+        wanted: Ordinals of the chunks, ascending.
+        again: Whether they take the places of blocks that were lost just now: then nothing makes room for them.
 
     Raises:
         BudgetSpent: If a batch does not fit the budget.
         StoreError: If the blocks do not fit the bank or the disk; then none is made.
     """
-    chunks = [context.library.chunks.chunk(block_set.chunking, ordinal) for ordinal in wanted]
-    _make_room(context, block_set, caller, chunks)
+    size = _size(context, block_set, caller.model, wanted)
+    if again:
+        context.library.bank.check_disk(size)
+    elif size:
+        _make_room(context, block_set, caller.model, size)
     started, done, tokens = time.monotonic(), 0, 0
-    for batch in _batches(chunks):
+    for batch in _batches(_chunks(context, block_set.chunking, wanted)):
         context.checkpoint()
         _make(context, block_set, caller, batch)
         done += len(batch)
         tokens += sum(chunk.token_count for chunk in batch)
-        context.progress("compress", started, done, len(chunks), tokens)
+        context.progress("compress", started, done, len(wanted), tokens)
 
 
 def _make(context: RunContext, block_set: BlockSet, caller: Caller, batch: Sequence[Chunk]) -> None:
@@ -58,14 +72,25 @@ def _make(context: RunContext, block_set: BlockSet, caller: Caller, batch: Seque
         else:
             entries.append(adopted)
     if todo:
-        blocks = caller.compress([Piece(text, span=chunk.span) for chunk, text in todo], _compression(context))
+        pieces = [Piece(text, span=chunk.span) for chunk, text in todo]
+        blocks = caller.compress(pieces, compression_of(context.settings))
         made = zip(todo, blocks, strict=True)
         entries += [bank.write(block_set, chunk, text, block) for (chunk, text), block in made]
     with context.storing(mark):
         bank.enter(block_set, entries)
 
 
-def _batches(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+def _chunks(context: RunContext, chunking: Chunking, wanted: Sequence[int]) -> Iterator[Chunk]:
+    """The named chunks in their order, looked up some at a time."""
+    for first in range(0, len(wanted), _LOOKED_UP):
+        part = wanted[first : first + _LOOKED_UP]
+        among = set(part)
+        for chunk in context.library.chunks.range(chunking, part[0], part[-1] + 1):
+            if chunk.ordinal in among:
+                yield chunk
+
+
+def _batches(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
     batch: list[Chunk] = []
     for chunk in chunks:
         size = sum(one.token_count for one in batch) + chunk.token_count
@@ -77,30 +102,33 @@ def _batches(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
         yield batch
 
 
-def _texts(context: RunContext, chunks: Sequence[Chunk]) -> Iterator[list[str]]:
-    """The chunks' texts, some at a time."""
-    for first in range(0, len(chunks), _COUNTED):
+def _size(context: RunContext, block_set: BlockSet, model: LanguageModel, wanted: Sequence[int]) -> int:
+    """Bytes that the blocks of some chunks will take, about; those of texts that have one already take none."""
+    sizes: Counter[int] = Counter()
+    counted: set[str] = set()
+    for batch in _batches(_chunks(context, block_set.chunking, wanted)):
         context.checkpoint()
-        yield [context.library.documents.text_of(chunk.span) for chunk in chunks[first : first + _COUNTED]]
+        keys = {block_set.means.key(context.library.documents.text_of(chunk.span)): chunk for chunk in batch}
+        new = keys.keys() - counted - context.library.bank.whole(keys)
+        sizes.update(keys[key].token_count for key in new)
+        counted |= new
+    how, precision = compression_of(context.settings), context.settings.precision
+    return sum(count * model.kv_bytes(tokens, how, precision) for tokens, count in sizes.items())
 
 
-def _make_room(context: RunContext, block_set: BlockSet, caller: Caller, chunks: Sequence[Chunk]) -> None:
+def _make_room(context: RunContext, block_set: BlockSet, model: LanguageModel, size: int) -> None:
     """Say what will be kept before it is written, and let go of what was not used for long.
 
     Raises:
         StoreError: If there is no room for it.
     """
-    model, settings, bank = caller.model, context.settings, context.library.bank
-    how = _compression(context)
-    tokens = (count for part in _texts(context, chunks) for count in model.count_tokens(part))
-    size = sum(model.kv_bytes(count, how, settings.precision) for count in tokens)
-    read = {document.id for document in context.documents}
-    others = bank.sets_of(context.library.being_read() - read)
+    library, bank = context.library, context.library.bank
+    others = bank.sets_of(library.being_read(but=context.run_id))
+    cuts = [library.chunks.chunking(document.id, context.chunking_key()) for document in context.documents]
     means = means_of(context, model)
-    cuts = [context.library.chunks.chunking(identity, context.chunking_key()) for identity in sorted(read)]
     ours = [bank.block_set(cut, means).id for cut in cuts if cut is not None]
     gone = bank.make_room(size, {block_set.id, *ours, *others})
-    told = f"About {size_text(size)} of compressed memories are kept in the workspace ({settings.precision})"
+    told = f"About {size_text(size)} of compressed memories are kept in the workspace ({context.settings.precision})"
     context.warn(f"{told}; {gone} that were not used for long made room." if gone else f"{told}.")
 
 
@@ -116,33 +144,42 @@ def tell_lost(context: RunContext, chunking: Chunking, lost: Mapping[int, str]) 
 
 
 def means_of(context: RunContext, model: LanguageModel) -> Means:
-    """How the run's settings have a model make blocks."""
-    settings = context.settings
-    return Means(
-        model=model.name,
-        fingerprint=model.fingerprint,
-        opening=opening_digest(),
-        scorer=identity_of(settings.compressor),
-        ratio=float(settings.ratio),
-        budgets=settings.budgets,
-        precision=settings.precision,
-    )
+    """How the run's settings have a model make blocks; worked out once in a run."""
+    if model.fingerprint not in context.means:
+        how = compression_of(context.settings)
+        context.means[model.fingerprint] = Means(
+            model=model.name,
+            fingerprint=model.fingerprint,
+            opening=opening_digest(),
+            scorer=identity_of(how.scorer),
+            ratio=how.ratio,
+            budgets=how.budgets,
+            precision=context.settings.precision,
+        )
+    return context.means[model.fingerprint]
 
 
-def _compression(context: RunContext) -> Compression:
-    settings = context.settings
-    path = Path(settings.compressor).expanduser()
-    return Compression(str(path) if path.exists() else settings.compressor, float(settings.ratio), settings.budgets)
+def compression_of(settings: Any) -> Compression:
+    """How a graph's settings have texts compressed."""
+    return Compression(settings.compressor, float(settings.ratio), settings.budgets).normalised()
 
 
 def identity_of(compressor: str) -> str:
-    """A compressor's name; of a trained one, which is a path, with what its files hold."""
-    path = Path(compressor).expanduser()
-    if not path.exists():
+    """A rule's name; of a trained compressor, which is a folder, with what its weights are.
+
+    Raises:
+        InputError: If there is neither.
+    """
+    if compressor in RULES:
         return compressor
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            digest.update(file.name.encode())
-            digest.update(file.read_bytes())
-    return f"{path.name}@{digest.hexdigest()[:16]}"
+    weights = Path(compressor) / MEMORY_TOKENS_FILE
+    try:
+        with weights.open("rb") as file:
+            return f"{weights.parent.name}@{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+    except (FileNotFoundError, NotADirectoryError) as error:
+        msg = f"There is no compressor {compressor}."
+        hint = f"Use one of {', '.join(RULES)}, or the folder that 'rereader train compressor' wrote."
+        raise InputError(msg, hint) from error
+    except OSError as error:
+        msg = f"The compressor {compressor} cannot be read: {error.strerror or error}."
+        raise InputError(msg, f"Check {weights}.") from error

@@ -203,7 +203,14 @@ class Caller:
         return self._scores("log_likelihood", requests, batch, settings, run).reshape(-1)
 
     def look(
-        self, request: Request, slot: str, heads: Sequence[Head], cue: Cue, keep: TextFile | None = None
+        self,
+        request: Request,
+        slot: str,
+        heads: Sequence[Head],
+        cue: Cue,
+        keep: TextFile | None = None,
+        *,
+        whole: bool = False,
     ) -> TokenScores:
         """How much each token of a slot's pieces is looked at by what follows the prompt's last cacheable piece.
 
@@ -213,6 +220,7 @@ class Caller:
             heads: The heads that look, as if they were one.
             cue: Which of the tokens that follow count.
             keep: Where the text is kept for other processes.
+            whole: Whether the model will write after the text, too.
 
         Raises:
             BudgetSpent: If the prompt does not fit the budget.
@@ -222,7 +230,7 @@ class Caller:
 
         def run(_: Sequence[int], stop: Cancel) -> list[bytes]:
             started = time.monotonic()
-            found = self.model.attention(batch.prompts[0], heads, stop, keep)
+            found = self.model.attention(batch.prompts[0], heads, stop, keep, whole=whole)
             row = cue.of(found, [found.ranges[place] for place in asked])
             scores = TokenScores(tuple(row[slice(*found.ranges[place])] for place in places), found.read)
             self._log.note("score", self.model.name, started, amount=found.read, calls=1)
@@ -272,7 +280,7 @@ class Caller:
             BudgetSpent: If the texts do not fit the budget.
         """
         prompts = [compressing(text) for text in texts]
-        batch, meter = _Batch(prompts, self.model.prompt_tokens(prompts)), self._log.meter
+        batch, meter = _Batch(prompts, self.model.compress_tokens(prompts, compression)), self._log.meter
         meter.reserve(tokens=sum(batch.sizes), calls=len(prompts))
         started = time.monotonic()
         try:

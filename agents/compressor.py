@@ -10,17 +10,18 @@ from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import Any
 
-from rereader.agents.block_maker import identity_of, make_all, means_of, tell_lost
+from rereader.agents.block_maker import compression_of, identity_of, make_all, means_of, tell_lost
 from rereader.agents.calls import Caller
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RoleModels, RunContext
-from rereader.agents.costs import PROMPT_TOKENS, DocumentFacts, Facts, StageCost, Work, costs
+from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
 from rereader.memory.bank import Held
 from rereader.memory.chunks import Chunking
 from rereader.models.base import LanguageModel
+from rereader.models.kvmemory import reading_factor
 from rereader.prompts.loader import Piece
 from rereader.prompts.openings import opening_digest
-from rereader.schema import InputError
+from rereader.schema import InputError, StoreError
 
 Place = tuple[Chunking, int]
 """A chunk: its chunking and its ordinal."""
@@ -34,6 +35,11 @@ def wants_blocks(settings: Any) -> bool:
     return getattr(settings, "reads", "") in ("kv", "both")
 
 
+def reads_both(settings: Any) -> bool:
+    """Whether a graph with these settings lets blocks decide and reads texts."""
+    return getattr(settings, "reads", "") == "both"
+
+
 def block_role(settings: Any, bound: Collection[str]) -> str:
     """Whose model makes and reads blocks: who reads (``kv``), or who only judges (``both``)."""
     judged = settings.reads == "both" and (settings.order == "waves" or "scorer" in bound)
@@ -41,22 +47,19 @@ def block_role(settings: Any, bound: Collection[str]) -> str:
 
 
 def compress_cost(settings: Any, facts: Facts) -> StageCost:
-    """Each chunk is read once after the opening."""
-    role = block_role(settings, facts.bound)
-    left = [(document, _left(settings, facts.models.get(role, ""), document)) for document in facts.documents]
+    """Each chunk is read after the opening, once or as often as the compressor asks."""
+    role, how = block_role(settings, facts.bound), compression_of(settings)
+    scorer, model = identity_of(how.scorer), facts.models.get(role, "")
+    key = block_key(model, opening_digest(), scorer, how.ratio, how.budgets, settings.precision)
+    # As far as can be told without loading the model.
+    left = [(document, max(0, document.chunks - document.blocks.get(key, 0))) for document in facts.documents]
     chunks = sum(missing for _, missing in left)
     if not chunks:
         return StageCost("compress")
     tokens = sum(document.tokens * missing / document.chunks for document, missing in left)
-    kept = tokens / settings.ratio * facts.kv_numbers.get(role, _KV_NUMBERS) * _BYTES[settings.precision]
-    return StageCost("compress", (Work("score", role, tokens + chunks * PROMPT_TOKENS, calls=chunks),), kept)
-
-
-def _left(settings: Any, model: str, document: DocumentFacts) -> int:
-    """Chunks of a document that have no block yet, as far as can be told without loading the model."""
-    scorer = identity_of(settings.compressor)
-    key = block_key(model, opening_digest(), scorer, settings.ratio, settings.budgets, settings.precision)
-    return max(0, document.chunks - document.blocks.get(key, 0))
+    kept = tokens / how.ratio * facts.kv_numbers.get(role, _KV_NUMBERS) * _BYTES[settings.precision]
+    read = tokens * reading_factor(how.scorer) + chunks * PROMPT_TOKENS
+    return StageCost("compress", (Work("score", role, read, calls=chunks),), kept)
 
 
 def block_key(model: str, opening: str, scorer: str, ratio: float, budgets: str, precision: str) -> str:
@@ -83,16 +86,29 @@ def block_caller(context: RunContext) -> Caller:
         InputError: If it cannot.
         ModelError: If there is none.
     """
-    return context.need(check_blocks(context.models, context.settings))
+    return context.need(_role_of(context.models, context.settings))
 
 
-def check_blocks(models: RoleModels, settings: Any) -> str:
-    """Make sure that the model which is to make and read blocks can do so; its role. One that is not bound passes.
+def check_blocks(models: RoleModels, settings: Any) -> None:
+    """Make sure that the model which is to make and read blocks can do so as asked. One that is not bound passes.
+
+    Raises:
+        InputError: If it cannot, or the compressor or its ratio cannot be used.
+    """
+    identity_of(settings.compressor)
+    model: LanguageModel | None = getattr(models, _role_of(models, settings))
+    if model is not None:
+        model.kv_bytes(1, compression_of(settings), settings.precision)
+
+
+def _role_of(models: RoleModels, settings: Any) -> str:
+    """The role whose model makes and reads blocks.
 
     Raises:
         InputError: If it cannot.
     """
-    role = block_role(settings, {"scorer"} if models.scorer is not None else ())
+    bound = ("scorer",) if settings.reads == "both" and models.scorer is not None else ()
+    role = block_role(settings, bound)
     model: LanguageModel | None = getattr(models, role)
     if model is not None and not model.capabilities.white_box:
         msg = f"The {role} {model.name} cannot read compressed memories: its insides are not open."
@@ -142,11 +158,12 @@ def _read(context: RunContext, caller: Caller, chunking: Chunking, chunks: Seque
     if gone := [chunk for chunk in chunks if chunk not in found]:
         tell_lost(context, chunking, {chunk: lost.get(chunk, "it is missing") for chunk in gone})
         with context.library.adding(chunking.document_id, context.checkpoint):
-            make_all(context, block_set, caller, [chunk for chunk in bank.missing(block_set) if chunk in gone])
+            missing = [chunk for chunk in bank.missing(block_set) if chunk in gone]
+            make_all(context, block_set, caller, missing, again=True)
         again, lost = bank.read(block_set, gone, caller.model.load_kv)
         if lost:
             [(chunk, why), *_] = lost.items()
             msg = f"The memory of chunk {chunk} cannot be used although it was just made: {why}."
-            raise InputError(msg, f"Check the disk of {bank.files.folder}.")
+            raise StoreError(msg, f"Check the disk of {bank.files.folder}.")
         found |= again
     return found

@@ -16,6 +16,7 @@ from langgraph.runtime import Runtime
 from rereader.agents.calls import Caller, CallLog, Done
 from rereader.agents.costs import Facts, StageCost, cost_of
 from rereader.agents.embed_calls import EmbedCaller
+from rereader.memory.bank import Means
 from rereader.memory.library import Library
 from rereader.memory.runs import Step
 from rereader.memory.working import WorkingMemory
@@ -49,6 +50,8 @@ class ReadingState(TypedDict, total=False):
     """``[document position, chunk ordinal]`` of the chunks that the gate let in last."""
     recalled: list[list[int]]
     """The same of the chunks whose blocks were read, the most wanted first."""
+    waiting: int
+    """Chunks above the trained gate's threshold that no wave has let in yet."""
     fresh: int
     """Quotes added by the last reading."""
     windows: int
@@ -142,6 +145,8 @@ class RunContext:
     """Blocks by model and size; every step asks, and a resumed run cuts the same ones again."""
     trees: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     """Levels of record ids of the trees of recaps by document; several steps ask for them."""
+    means: dict[str, Means] = field(default_factory=dict)
+    """How blocks are made, by the model's fingerprint; a trained compressor is read to tell."""
     live: dict[str, Closing] = field(default_factory=dict)
     """What lives until the run ends or stops, such as a sandbox; a resumed run makes it anew."""
 

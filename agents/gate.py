@@ -3,7 +3,7 @@
 Recall is one FAISS search over compressed memories (fused with BM25 unless told otherwise), judged by the gate that the
 settings name in one batch. Chunks turned away are judged again in the next wave, when the working memory has changed.
 Cf. the Gate of LycheeMemory (arXiv 2602.08382), which scans chunk by chunk. The trained gate needs no recall: it scores
-every chunk, and lets in what is above its threshold.
+every chunk, and lets in what is above its threshold, as much of it at a time as the settings allow.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rereader.agents.block_maker import compression_of
+from rereader.agents.compressor import reads_both
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, TOKENS_PER_WORD, Facts, StageCost, Work, costs
 from rereader.agents.gates import KNOWN_WORDS, MEMORY_WORDS, Asked, Gate
@@ -25,6 +27,7 @@ from rereader.agents.ledger import quotes, seeds
 from rereader.agents.reranker import attention_work
 from rereader.agents.retriever import targets_of
 from rereader.agents.searcher import ChunkKey, Query, Target, dense_chunks, lexical_chunks, queries_of
+from rereader.agents.waves import waves_due
 from rereader.schema import Span
 from rereader.tools.ranking import Ranking, add_up, add_z_scores
 
@@ -50,24 +53,30 @@ def gate_cost(settings: Any, facts: Facts) -> StageCost:
     """A search for the question in every wave, and a scorer's judgement of each candidate if one is asked for."""
     works = [Work("embed", "embedder", facts.question_tokens), Work("rest", amount=facts.characters)]
     calls = _prompts(settings, facts) if "scorer" in facts.bound else 0
-    if calls and settings.gate == "attention":
-        shown = settings.candidates * MEMORY_WORDS * TOKENS_PER_WORD
-        works.append(attention_work(facts, shown, settings.waves))
+    if calls and settings.judging == "attention":
+        works.append(attention_work(facts, settings.candidates * _shown(settings), settings.waves))
     elif calls:
-        shown = (MEMORY_WORDS + KNOWN_WORDS) * TOKENS_PER_WORD + facts.question_tokens + PROMPT_TOKENS
+        shown = _shown(settings) + KNOWN_WORDS * TOKENS_PER_WORD + facts.question_tokens + PROMPT_TOKENS
         works.append(Work("score", "scorer", calls * shown, calls=calls))
     return StageCost("gate", tuple(works), turns=settings.waves)
 
 
+def _shown(settings: Any) -> float:
+    """Tokens of a memory that the scorer is shown: its block, or the head of its text."""
+    if reads_both(settings):
+        return float(settings.chunk_tokens / compression_of(settings).ratio)
+    return MEMORY_WORDS * TOKENS_PER_WORD
+
+
 def _prompts(settings: Any, facts: Facts) -> int:
     """Memories that the scorer judges in all waves."""
-    if settings.gate == "similarity":
+    if settings.judging == "similarity":
         return 0
-    if settings.gate != TRAINED:
+    if settings.judging != TRAINED:
         return int(settings.waves * settings.candidates)
     chunks = sum(document.chunks for document in facts.documents)
     # Adapters judge every chunk once, and again the few that are near the threshold; a head needs no scorer.
-    return chunks if Path(settings.trained_gate or "none").is_dir() else 0
+    return chunks if settings.trained_gate and Path(settings.trained_gate).is_dir() else 0
 
 
 @costs(gate_cost)
@@ -77,15 +86,18 @@ def gate(state: ReadingState, context: RunContext) -> Outcome:
     targets = targets_of(context, settings.memory)
     leads = seeds(state, context)
     asked = Asked(context, targets, state["question"], [record for record, _ in leads])
-    if settings.gate == TRAINED:
+    if settings.judging == TRAINED:
         accepted, detail = let_in(asked)
-        return Outcome({"accepted": [list(key) for key in accepted]}, detail)
+        waiting = detail["waiting"]
+        if waiting and state.get("wave", 0) + 1 >= waves_due(settings, state):
+            context.warn(f"{waiting:,} more chunks lie above the gate's threshold; raise accept or waves to read them.")
+        return Outcome({"accepted": [list(key) for key in accepted], "waiting": waiting}, detail)
     held = [record.spans[0] for record in quotes(state, context)]
     recalled = recall(context, targets, queries_of(context, targets, state["question"], leads), held)
     read = {(position, chunk) for position, chunk in state.get("recalled", [])}  # whole, so there is no more in them
     left = [key for key in recalled if key not in read]
     candidates = sorted(left, key=lambda key: (-recalled[key], key))[: settings.candidates]
-    judged = gate_named(settings.gate).judge(asked, candidates)
+    judged = gate_named(settings.judging).judge(asked, candidates)
     scores = combine(recalled, judged, candidates, settings.gate_weight)
     ranked = sorted(candidates, key=lambda key: (-scores[key], key))
     accepted = ranked[: settings.accept]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 
 import numpy as np
 
 from rereader.agents.gates import Asked
 from rereader.agents.searcher import ChunkKey, Target, hop
-from rereader.models.base import Float32Array
-from rereader.models.gatefeatures import GateInputs, Ints, Words
+from rereader.models.gatefeatures import GateInputs, Units, Words
 from rereader.schema import Record
 from rereader.tools.words import content_words
 
+Frequency = Callable[[str], tuple[int, int]]
 _CHUNKS_AT_ONCE = 500
 
 
@@ -22,46 +23,40 @@ def all_chunks(targets: Sequence[Target]) -> list[ChunkKey]:
 
 
 def gate_inputs(asked: Asked) -> GateInputs:
-    """What features of all chunks are made of, in the order of :func:`all_chunks`."""
+    """What features of all chunks are made of, in the order of :func:`all_chunks`; vectors are read part by part."""
     embed, known = asked.context.embed, [record.content for record in asked.known]
     question = embed.embed([asked.question], kind="query")[0]
-    units, owner = _units(asked)
+    frequency = cache(partial(_frequency, asked))
     words = list(dict.fromkeys(content_words(asked.question)))
     held = {word for text in known for word in content_words(text)}
     return GateInputs(
         memories=sum(target.chunking.chunks for target in asked.targets),
         question=question,
         known=embed.embed(known) if known else np.zeros((0, len(question)), dtype=np.float32),
-        units=units if len(owner) else np.zeros((0, len(question)), dtype=np.float32),
-        owner=owner,
-        words=_words(asked, words, ()),
+        units=_units(asked, len(question)),
+        words=_words(asked, words, (), frequency),
         fresh=np.array([word not in held for word in words], dtype=np.bool_),
-        leads=tuple(_lead(asked, record) for record in asked.known),
+        leads=tuple(_lead(asked, record, frequency) for record in asked.known),
     )
 
 
-def _units(asked: Asked) -> tuple[Float32Array, Ints]:
-    """Vectors of all memories' units, and the number of the chunk that each belongs to."""
-    parts: list[Float32Array] = []
-    owners: list[int] = []
-    first = 0
+def _units(asked: Asked, dimension: int) -> Iterator[Units]:
+    """Vectors of all memories' units, some chunks at a time."""
     for target in asked.targets:
         for start in range(0, target.chunking.chunks, _CHUNKS_AT_ONCE):
             chunks = range(start, min(start + _CHUNKS_AT_ONCE, target.chunking.chunks))
             units, matrix = asked.context.library.vectors.of_chunks(target.vectors, chunks)
-            owners += [first + unit.chunk for unit in units]
-            parts += [matrix] if units else []
-        first += target.chunking.chunks
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32), np.array(owners, dtype=np.int64)
+            owner = np.array([unit.chunk - start for unit in units], dtype=np.int64)
+            yield Units(len(chunks), matrix if units else np.zeros((0, dimension), np.float32), owner)
 
 
-def _lead(asked: Asked, record: Record) -> Words:
+def _lead(asked: Asked, record: Record, frequency: Frequency) -> Words:
     """The words of a record that lead on, and the passages that hold them, without the record's own."""
-    query = hop(record.content, asked.question, 1.0, lambda word: _frequency(asked, word)[0])
-    return _words(asked, query.words, asked.known)
+    query = hop(record.content, asked.question, 1.0, lambda word: frequency(word)[0])
+    return _words(asked, query.words, asked.known, frequency)
 
 
-def _words(asked: Asked, words: Sequence[str], without: Sequence[Record]) -> Words:
+def _words(asked: Asked, words: Sequence[str], without: Sequence[Record], frequency: Frequency) -> Words:
     """Which passages hold which words, but for those that hold one of some records."""
     if not words:
         return Words.none()
@@ -84,7 +79,7 @@ def _words(asked: Asked, words: Sequence[str], without: Sequence[Record]) -> Wor
     held = np.zeros((len(rows), len(words)), dtype=np.bool_)
     if places:
         held[tuple(np.array(places).T)] = True
-    rarity = np.array([asked.context.library.fulltext.rarity(*_frequency(asked, word)) for word in words])
+    rarity = np.array([asked.context.library.fulltext.rarity(*frequency(word)) for word in words])
     return Words(held, np.array(chunk, dtype=np.int64), rarity)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rereader.agents.compressor import block_caller, block_pieces
+from rereader.agents.compressor import block_caller, block_pieces, reads_both
 from rereader.agents.context import RunContext
 from rereader.agents.searcher import ChunkKey, Target
 from rereader.prompts.loader import Piece
@@ -44,7 +44,7 @@ class Asked:
 
         Where blocks decide what is let in, it is the candidate's block.
         """
-        if getattr(self.context.settings, "reads", "") == "both":
+        if reads_both(self.context.settings):
             places = [(self.targets[position].chunking, chunk) for position, chunk in candidates]
             return block_pieces(self.context, block_caller(self.context).role, places)
         return [memory_piece(self.context, self.targets[position], chunk) for position, chunk in candidates]

@@ -25,6 +25,7 @@ from rereader.models.gatefeatures import features
 from rereader.models.gatehead import PROBES, GateHead, read_head, shipped_head
 
 LogOdds = NDArray[np.float64]
+_PROMPTS_AT_ONCE = 64
 
 
 class TrainedScorer(Protocol):
@@ -96,9 +97,10 @@ class LoraScorer:
         self._caller = Caller("scorer", model, context.library.calls, context.log)
 
     def log_odds(self, asked: Asked, candidates: Sequence[ChunkKey]) -> LogOdds:
-        """Log-odds of each candidate, by one prompt each."""
-        if not candidates:
-            return np.zeros(0)
-        requests = gate_requests(asked.question, known_pieces(asked.known), asked.memories(candidates))
-        rows = self._caller.choose(requests, ["A", "B"])
-        return np.asarray(rows[:, 0] - rows[:, 1], dtype=np.float64)
+        """Log-odds of each candidate, by one prompt each; a kill loses those of one batch."""
+        parts = [np.zeros(0)]
+        for start in range(0, len(candidates), _PROMPTS_AT_ONCE):
+            memories = asked.memories(candidates[start : start + _PROMPTS_AT_ONCE])
+            rows = self._caller.choose(gate_requests(asked.question, known_pieces(asked.known), memories), ["A", "B"])
+            parts.append(rows[:, 0].astype(np.float64) - rows[:, 1])
+        return np.concatenate(parts)

@@ -38,8 +38,8 @@ class Standing:
 def let_in(asked: Asked) -> tuple[list[ChunkKey], dict[str, Any]]:
     """Chunks to let in now, the likeliest first, and what the step remembers of it.
 
-    At most ``accept`` are let in; what lies above the threshold besides waits for the next wave. If nothing does in the
-    first one, the likeliest is let in, so that an answer is declined for what was read and not unread.
+    At most ``accept`` are let in; what lies above the threshold besides is ``waiting`` for the next wave. If nothing
+    does in the first one, the likeliest is let in, so that an answer is declined for what was read and not unread.
     """
     settings = asked.context.settings
     scorer = trained_scorer(asked.context)
@@ -50,7 +50,8 @@ def let_in(asked: Asked) -> tuple[list[ChunkKey], dict[str, Any]]:
     fresh = dict(zip(gated, scorer.log_odds(asked, gated).tolist(), strict=True)) if gated else {}
     scores = {**before.scores, **fresh}
     ranked = sorted(waiting, key=lambda key: (-scores[key], key))
-    accepted = [key for key in ranked if scores[key] >= threshold][: settings.accept]
+    passing = [key for key in ranked if scores[key] >= threshold]
+    accepted = passing[: settings.accept]
     if not before.scores and not accepted:
         accepted = ranked[:1]
     considered = [key for key in ranked if key in fresh or key in accepted]
@@ -60,6 +61,7 @@ def let_in(asked: Asked) -> tuple[list[ChunkKey], dict[str, Any]]:
         "decisions": [[*key, None, round(value, 4), key in accepted] for key, value in rows],
         "log_odds": [round(value, 4) for value in values],
         "threshold": round(threshold, 4),
+        "waiting": len(passing[settings.accept :]),
         "trained_gate": scorer.name,
     }
 

@@ -39,6 +39,25 @@ _SLACK = 32
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How the windows of a text are looked at.
+
+    Args:
+        context: The run.
+        scorer: Whose attention is read.
+        heads: The heads.
+        plan: What the preset asks for.
+        whole: Whether the scorer reads through all layers, since it writes after the text as well.
+    """
+
+    context: RunContext
+    scorer: Caller
+    heads: tuple[Head, ...]
+    plan: Plan
+    whole: bool
+
+
+@dataclass(frozen=True)
 class Looked:
     """What a question looks at in a window.
 
@@ -73,8 +92,9 @@ def attend(state: ReadingState, context: RunContext) -> Outcome:
     heads = _heads(settings, scorer)
     held = quotes(state, context)
     parts = _windows(context, scorer, plan, state["question"])
-    _tell_size(context, scorer, parts)
-    looked = _look_through(context, parts, partial(_look, context, scorer, heads, plan, held, state["question"]))
+    reading = Reading(context, scorer, tuple(heads), plan, _is_written_after(context, scorer, parts))
+    _tell_size(reading, parts)
+    looked = _look_through(context, parts, partial(_look, reading, held, state["question"]))
     free = _free_tokens(context, scorer, plan, parts, held, state["question"])
     chosen = _choose(context, looked, held, number, free)
     _keep_heat(context, scorer, looked, {sentence.span for sentence, _ in chosen}, number)
@@ -127,25 +147,26 @@ def _windows(context: RunContext, scorer: Caller, plan: Plan, question: str) -> 
     return windows(sentences(context, model), whole, min(whole, settings.window_tokens))
 
 
-def _look(
-    context: RunContext,
-    scorer: Caller,
-    heads: Sequence[Head],
-    plan: Plan,
-    held: Sequence[Record],
-    question: str,
-    window: Window,
-) -> Looked:
+def _is_written_after(context: RunContext, scorer: Caller, parts: Sequence[Window]) -> bool:
+    """Whether the model that looks also answers from the text that it looked at, and needs all of its layers then."""
+    reader = context.caller("reader")
+    return len(parts) == 1 and context.settings.answer and reader is not None and reader.model is scorer.model
+
+
+def _look(reading: Reading, held: Sequence[Record], question: str, window: Window) -> Looked:
+    context, plan = reading.context, reading.plan
     _, places = window.pieces()
-    keep = None if held and plan.before else _keep(context, scorer, window)
+    keep = None if held and plan.before else _keep(reading, window)
     asked = replay_request(context, plan, window, held, question)
     empty = replay_request(context, plan, window, held, NULL) if plan.calibrated else None
-    tokens, masses = look(scorer, asked, empty, "document", places, heads, plan.cue, keep)
+    heads, whole = reading.heads, reading.whole
+    tokens, masses = look(reading.scorer, asked, empty, "document", places, heads, plan.cue, keep, whole=whole)
     return Looked(window, tuple(tokens), masses)
 
 
-def _keep(context: RunContext, scorer: Caller, window: Window) -> TextFile | None:
+def _keep(reading: Reading, window: Window) -> TextFile | None:
     """The file that a window is kept in, if the settings ask for it; its name holds the documents' ids."""
+    context = reading.context
     if context.settings.keep == "no":
         return None
     documents = list(dict.fromkeys(sentence.span.document_id for sentence in window.sentences))
@@ -153,17 +174,20 @@ def _keep(context: RunContext, scorer: Caller, window: Window) -> TextFile | Non
         context.warn(f"A window of more than {_MOST_DOCUMENTS} documents is not kept.")
         return None
     spans = [(one.span.document_id, one.span.start, one.span.end) for one in window.sentences]
-    identity = json.dumps([scorer.model.fingerprint, context.settings.keep, spans])
+    depth = None if reading.whole else max(head.layer for head in reading.heads)
+    identity = json.dumps([reading.scorer.model.fingerprint, context.settings.keep, depth, spans])
     path = context.library.kept_text(documents, hashlib.sha256(identity.encode()).hexdigest()[:16])
     return TextFile(path, context.settings.keep)
 
 
-def _tell_size(context: RunContext, scorer: Caller, parts: Sequence[Window]) -> None:
+def _tell_size(reading: Reading, parts: Sequence[Window]) -> None:
     """Say what will be kept before it is written, once."""
-    files = [(window, _keep(context, scorer, window)) for window in parts]
+    context = reading.context
+    files = [(window, _keep(reading, window)) for window in parts]
     tokens = sum(window.tokens for window, file in files if file is not None and not file.path.exists())
     if tokens:
-        size = scorer.model.text_bytes(tokens, context.settings.keep) / 1e6
+        heads = () if reading.whole else reading.heads
+        size = reading.scorer.model.text_bytes(tokens, context.settings.keep, heads) / 1e6
         context.warn(
             f"About {size:,.0f} MB are kept in the workspace for later questions (keep={context.settings.keep})."
         )

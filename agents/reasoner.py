@@ -18,6 +18,7 @@ from rereader.agents.ledger import add_quotes, numbered, quote, quotes, seeds, s
 from rereader.agents.reranker import rerank, rerank_works
 from rereader.agents.retriever import targets_of
 from rereader.agents.searcher import PassageKey, Query, Scored, Target, lexical_passages, queries_of
+from rereader.agents.waves import waves_due
 from rereader.memory.chunks import Passage
 from rereader.models.base import Float32Array, Sampling
 from rereader.prompts.loader import load
@@ -66,11 +67,6 @@ def reason(state: ReadingState, context: RunContext) -> Outcome:
     version, scores = add_quotes(state, context, slices(chosen), "reasoner", wave)
     update = {"memory_version": version, "wave": wave, "fresh": len(chosen)}
     return Outcome(update, {**detail, "scores": scores})
-
-
-def waves_due(settings: Any, state: ReadingState) -> int:
-    """Most waves: one for a question that a single place answers, since what its quotes lead to is not asked for."""
-    return 1 if state.get("kind") == "local" else int(settings.waves)
 
 
 def rank_accepted(state: ReadingState, context: RunContext, held: Sequence[Record]) -> list[Scored]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from rereader.agents.block_maker import compression_of
 from rereader.agents.calls import Caller, Request
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.compressor import Place, block_caller, block_pieces, wants_blocks
@@ -40,7 +41,8 @@ def recall_cost(settings: Any, facts: Facts) -> StageCost:
     chunks = sum(document.chunks for document in facts.documents)
     let_in = chunks * _LET_IN
     judged = round(chunks + let_in * (settings.ahead - 1) / 2)
-    shares = {"gist": settings.gist_share, "raw": 1.0, "kv": 1 / settings.ratio, "both": 1 / settings.ratio}
+    kept = 1 / compression_of(settings).ratio
+    shares = {"gist": settings.gist_share, "raw": 1.0, "kv": kept, "both": kept}
     shown_tokens = settings.chunk_tokens * shares[settings.reads]
     asked = facts.question_tokens + WRITTEN + PROMPT_TOKENS
     gatekeeper = "scorer" if "scorer" in facts.bound and settings.reads != "kv" else "reader"
@@ -90,15 +92,28 @@ def _check_windows(context: RunContext, question: str) -> None:
     if not gate.model.capabilities.choose:
         msg = f"{gate.model.name} cannot be the gate of a scan: it cannot tell which reply is the likelier one."
         raise InputError(msg, "Name a local scorer: --role scorer=NAME.")
-    block = -(-settings.chunk_tokens // settings.ratio) if wants_blocks(settings) else settings.chunk_tokens
-    read = block if settings.reads == "kv" else settings.chunk_tokens
-    for caller, memory, written in ((gate, block, 0), (context.need("reader"), read, settings.working_tokens)):
+    for caller, written in ((gate, 0), (context.need("reader"), settings.working_tokens)):
+        memory = _most_shown(context, caller, writes=bool(written))
         asked = caller.model.count_tokens([question])[0]
         asked += _KV_TEMPLATE_TOKENS if wants_blocks(settings) else _TEMPLATE_TOKENS
-        needed, window = round(memory) + settings.working_tokens + asked + written, caller.model.context_window
+        needed, window = memory + settings.working_tokens + asked + written, caller.model.context_window
         if needed > window:
             msg = f"A chunk beside the working memory may take {needed:,} tokens; {caller.model.name} reads {window:,}."
             raise InputError(msg, "Lower working_tokens or chunk_tokens, or choose a model with a larger window.")
+
+
+def _most_shown(context: RunContext, caller: Caller, *, writes: bool) -> int:
+    """Most tokens of what is shown of a chunk to the gate, or to who writes the working memory."""
+    settings = context.settings
+    if settings.reads == "raw" or (writes and settings.reads == "both"):
+        return int(settings.chunk_tokens)
+    if wants_blocks(settings):
+        return int(-(-settings.chunk_tokens // compression_of(settings).ratio))
+    longest = ""
+    for document in context.documents:
+        chunking = ensure_chunks(context, document)
+        longest = max(longest, context.library.records.longest_gist(chunking, ensure_gists(context, chunking)), key=len)
+    return caller.model.count_tokens([longest])[0]
 
 
 def _places(context: RunContext) -> list[Place]:

@@ -126,17 +126,25 @@ def _condense(
     """
     held, settings = notes(state, context), context.settings
     request = recap_request(context, spans[0], held, spans[1:])
-    tokens = sum(reader.model.prompt_tokens([request.prompt])) + settings.recap_tokens
-    if settings.answer:
-        shown = reader.model.count_tokens([context.library.documents.text_of(following), state["question"]])
-        most = settings.summary_tokens if settings.request == "whole" else settings.max_new_tokens
-        tokens += sum(shown) + settings.recap_tokens + _TEMPLATE_TOKENS + most
+    tokens = 0 if context.budget.tokens is None else _tokens_due(state, context, reader, request, following)
     check_room(context, tokens, 1 + settings.answer)
     text = write(context, reader, [request])[0]
     if not text:
         return None
     model, prompt = reader.model.name, request.template.digest
     return note(context, text, "recapper", spans=spans, parents=held, kind=RecordKind.RECAP, model=model, prompt=prompt)
+
+
+def _tokens_due(state: ReadingState, context: RunContext, reader: Caller, request: Request, following: Span) -> int:
+    """Most tokens of a recap, and of an answer from it and the ``following`` part."""
+    settings = context.settings
+    tokens: int = sum(reader.model.prompt_tokens([request.prompt])) + settings.recap_tokens
+    if not settings.answer:
+        return tokens
+    shown = reader.model.count_tokens([context.library.documents.text_of(following), state["question"]])
+    most = settings.summary_tokens if settings.request == "whole" else settings.max_new_tokens
+    tokens += sum(shown) + settings.recap_tokens + _TEMPLATE_TOKENS + most
+    return tokens
 
 
 def recap_request(

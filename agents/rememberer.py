@@ -100,11 +100,17 @@ def _check_answer(context: RunContext, reader: Caller, request: Request) -> None
     Raises:
         BudgetSpent: If it has not.
     """
-    settings = context.settings
-    tokens = sum(reader.model.prompt_tokens([request.prompt])) + settings.memory_tokens
+    # Counting the tokens of a prompt takes a while.
+    tokens = 0 if context.budget.tokens is None else _tokens_due(context.settings, reader, request)
+    check_room(context, tokens, 1 + context.settings.answer)
+
+
+def _tokens_due(settings: Any, reader: Caller, request: Request) -> int:
+    """Most tokens of the next memory and of an answer from it."""
+    tokens: int = sum(reader.model.prompt_tokens([request.prompt])) + settings.memory_tokens
     if settings.answer:
         tokens += _TEMPLATE_TOKENS + settings.memories * settings.memory_tokens + settings.max_new_tokens
-    check_room(context, tokens, 1 + settings.answer)
+    return tokens
 
 
 def _asks_more(settings: Any) -> bool:

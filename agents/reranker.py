@@ -7,10 +7,10 @@ and each gets the attention of the question's tokens by the scorer's retrieval h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from rereader.prompts.loader import Piece, load
 from rereader.tools.attended import Cue
 from rereader.tools.ranking import Ranking, add_z_scores
 
+Item = TypeVar("Item")
 _BREAK = Piece("\n\n", trusted=True)
 
 
@@ -39,12 +40,35 @@ def attention_of(context: RunContext, question: str, texts: Sequence[Piece]) -> 
     """
     scorer = white_box_scorer(context)
     heads = heads_of(scorer.model, "")
-    if not texts:
+
+    def masses(part: Sequence[Piece]) -> Float32Array:
+        return _masses(scorer, heads, question, part)
+
+    return in_parts(scorer, texts, lambda part: _request(question, part), masses)
+
+
+def in_parts(
+    scorer: Caller,
+    items: Sequence[Item],
+    request: Callable[[Sequence[Item]], Request],
+    masses: Callable[[Sequence[Item]], Float32Array],
+) -> Float32Array:
+    """The masses of items, in one prompt or in as few as they fit the scorer's window in: float32 [items].
+
+    The parts are of equal size, so that no item has fewer neighbours to share attention with than others.
+
+    Args:
+        scorer: Whose window it is.
+        items: The items.
+        request: The prompt for some of them.
+        masses: Looks at some of them: float32 [some].
+    """
+    if not items:
         return np.zeros(0, dtype=np.float32)
     parts = 1
-    while parts < len(texts) and not _fits(scorer, question, texts, parts):
+    while parts < len(items) and not _fit(scorer, [request(part) for part in _cut(items, parts)]):
         parts += 1
-    return np.concatenate([_masses(scorer, heads, question, part) for part in _cut(texts, parts)])
+    return np.concatenate([masses(part) for part in _cut(items, parts)])
 
 
 def rerank(context: RunContext, question: str, ranked: Sequence[Scored]) -> list[Scored]:
@@ -81,15 +105,13 @@ def attention_work(facts: Facts, shown: float, looks: int) -> Work:
     return Work("score", "scorer", looks * (shown + asked), calls=2 * looks)
 
 
-def _fits(scorer: Caller, question: str, texts: Sequence[Piece], parts: int) -> bool:
-    prompts = [_request(question, part).prompt for part in _cut(texts, parts)]
-    return max(scorer.model.prompt_tokens(prompts)) <= scorer.model.context_window
+def _fit(scorer: Caller, requests: Sequence[Request]) -> bool:
+    return max(scorer.model.prompt_tokens([one.prompt for one in requests])) <= scorer.model.context_window
 
 
-def _cut(texts: Sequence[Piece], parts: int) -> list[Sequence[Piece]]:
-    """Parts of equal size, so that no text has fewer neighbours to share attention with than others."""
-    edges = [round(place * len(texts) / parts) for place in range(parts + 1)]
-    return [texts[start:end] for start, end in pairwise(edges)]
+def _cut(items: Sequence[Item], parts: int) -> list[Sequence[Item]]:
+    edges = [round(place * len(items) / parts) for place in range(parts + 1)]
+    return [items[start:end] for start, end in pairwise(edges)]
 
 
 def _masses(scorer: Caller, heads: Sequence[Head], question: str, texts: Sequence[Piece]) -> Float32Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -77,7 +78,7 @@ class WaveSettings(RankingSettings):
             the memory) add the scorer's judgement of each candidate, ``attention`` what the question looks at among
             all candidates in one prompt. On the development needles SmolLM2-135M's judgement made recall no better at a
             hundred times the cost, hence the default. ``trained`` scores every chunk without recall and lets in those
-            above the threshold of ``gate_recall``.
+            above the threshold of ``gate_recall``, the likeliest first, until ``accept`` times ``waves`` are read.
         gate_weight: Weight of its z-score beside that of the recall.
         trained_gate: What ``rereader train gate`` wrote: a file, or a folder of adapters for the scorer; the gate that
             ships for the embedder if empty.
@@ -106,6 +107,21 @@ class WaveSettings(RankingSettings):
     seeds: Count = 3
     hop_weight: float = 2.0
     reasoner: Literal["score", "model"] = "score"
+
+    def __post_init__(self) -> None:
+        """A path means the same from every folder, so that a run can be gone on with anywhere."""
+        if self.trained_gate:
+            object.__setattr__(self, "trained_gate", absolute(self.trained_gate))
+
+    @property
+    def judging(self) -> str:
+        """The gate that judges; see ``gate``."""
+        return self.gate
+
+
+def absolute(path: str) -> str:
+    """A path that means the same from every folder."""
+    return str(Path(path).expanduser().absolute())
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -39,14 +40,15 @@ from rereader.agents.indexer import index
 from rereader.agents.note_answerer import answer_memory
 from rereader.agents.reasoner import reason
 from rereader.agents.recaller import recall_in_order
-from rereader.agents.settings import Positive, Share, WaveSettings
+from rereader.agents.settings import Positive, Share, WaveSettings, absolute
+from rereader.agents.waves import another_wave
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
-from rereader.models.kvmemory import Budgets, KVPrecision
+from rereader.models.kvmemory import RULES, Budgets, KVPrecision
 from rereader.schema import InputError
 
 _GATES_OF_BLOCKS = ("choose", "attention")
-"""Gates that look at blocks; the first one is taken where none is asked for."""
+"""Gates that look at blocks; the first one stands in for ``similarity``."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,10 @@ class CompressedMemorySettings(WaveSettings):
     Args:
         order: ``waves`` gates all chunks at once, wave by wave; ``scan`` is the published order.
         reads: What is read of a chunk. ``kv``: in place of its text a block, the keys and values that the reader kept
-            of it. ``both``: the scorer's block decides whether it is let in, its text is read. Else text is judged and
-            read, and in a scan that is the chunk's ``gist`` or all of it (``raw``).
-        compressor: What decides which keys and values a block keeps, or the path of a trained compressor.
+            of it. ``both``: the scorer's block decides whether it is let in, its text is read; in waves ``gate`` is
+            ``choose`` or ``attention``, and ``similarity``, which looks at no block, stands for ``choose``. Else text
+            is judged and read, and in a scan that is the chunk's ``gist`` or all of it (``raw``).
+        compressor: What decides which keys and values a block keeps: a rule, or the folder of a trained compressor.
         ratio: Tokens of a chunk for each that its block keeps; 1 keeps all.
         budgets: ``even`` keeps as many in every head of a layer, ``heads`` shares a layer's places out by score.
         precision: How blocks are stored; ``int8`` takes half the disk of ``bfloat16``.
@@ -70,7 +73,7 @@ class CompressedMemorySettings(WaveSettings):
     order: Literal["waves", "scan"] = "waves"
     reads: Literal["gist", "raw", "kv", "both"] = "gist"
     compressor: str = "expected-attention"
-    ratio: Annotated[float, Field(ge=1)] = 4.0
+    ratio: Annotated[float, Field(ge=1, le=16)] = 4.0
     budgets: Budgets = "even"
     precision: KVPrecision = "bfloat16"
     ahead: Positive = 16
@@ -78,17 +81,26 @@ class CompressedMemorySettings(WaveSettings):
     working_tokens: Positive = 1024
 
     def __post_init__(self) -> None:
-        """A block that decides needs a gate that looks at it; the stored settings tell which.
+        """A block that decides needs a gate that looks at it.
 
         Raises:
             InputError: If the gate that is asked for looks at no block.
         """
-        if self.reads != "both" or self.order != "waves" or self.gate in _GATES_OF_BLOCKS:
-            return
-        if self.gate != "similarity":
+        super().__post_init__()
+        if self.compressor not in RULES and Path(self.compressor).expanduser().exists():
+            object.__setattr__(self, "compressor", absolute(self.compressor))
+        if self._blocks_decide and self.gate not in (*_GATES_OF_BLOCKS, "similarity"):
             wanted = " or ".join(_GATES_OF_BLOCKS)
             raise InputError(f"The gate {self.gate!r} looks at no block.", f"With reads=both, set gate={wanted}.")
-        object.__setattr__(self, "gate", _GATES_OF_BLOCKS[0])
+
+    @property
+    def judging(self) -> str:
+        """The gate that judges; see ``reads``. The usual one stays in the settings, which a follow-up takes over."""
+        return _GATES_OF_BLOCKS[0] if self._blocks_decide and self.gate == "similarity" else self.gate
+
+    @property
+    def _blocks_decide(self) -> bool:
+        return self.reads == "both" and self.order == "waves"
 
     @property
     def honesty(self) -> str:
@@ -105,7 +117,7 @@ def build(settings: CompressedMemorySettings) -> Graph:
         return _scan(settings)
 
     def next_wave(state: ReadingState) -> str:
-        return "gate" if state["fresh"] and state["wave"] < settings.waves else "answer"
+        return "gate" if another_wave(settings, state) else "answer"
 
     last: list[tuple[str, Work]] = [("reason", reason), ("answer", answer)]
     if settings.reads == "kv":

@@ -23,10 +23,11 @@ from rereader.agents.finisher import finish
 from rereader.agents.gate import gate
 from rereader.agents.gister import gist
 from rereader.agents.indexer import index
-from rereader.agents.reasoner import reason, waves_due
+from rereader.agents.reasoner import reason
 from rereader.agents.recap_tree import grow, summarise
 from rereader.agents.settings import RecapSettings, WaveSettings
 from rereader.agents.sorter import sort
+from rereader.agents.waves import another_wave
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
 
@@ -78,7 +79,7 @@ def build(settings: LedgerSettings) -> Graph:
         return "gist" if settings.memory == "gist" else "index"
 
     def next_wave(state: ReadingState) -> str:
-        return "gate" if state["fresh"] and state["wave"] < waves_due(settings, state) else "answer"
+        return "gate" if another_wave(settings, state) else "answer"
 
     graph = new_graph([("chunk", chunk), ("sort", sort), *_WAVES.items(), *_TREE.items()])
     connect(graph, "chunk", "sort")

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from sqlite3 import Row
+from typing import Any
 
 from rereader.memory.block_files import BlockFiles, Load, Sealed, size_text
 from rereader.memory.chunks import Chunking
@@ -27,7 +28,7 @@ LIMIT = 20_000_000_000
 """Bytes that blocks may take if nobody says otherwise; never more than half of what the disk has for them."""
 _RESERVE = 200_000_000
 """Bytes of the disk that are left free."""
-_STALE_SECONDS = 3600.0
+STALE_SECONDS = 3600.0
 """Age at which a file without a row is nobody's: whoever wrote it would have entered it."""
 _BATCH = 500
 
@@ -134,6 +135,11 @@ class Bank:
         made = {row["chunk"] for row in rows}
         return [chunk for chunk in range(block_set.chunking.chunks) if chunk not in made]
 
+    def whole(self, keys: Collection[str]) -> set[str]:
+        """Those keys that have a block whose file looks whole."""
+        rows = self._in("SELECT DISTINCT key, bytes FROM kv_blocks WHERE key IN ({})", keys)
+        return {row["key"] for row in rows if self.files.looks_whole(row["key"], row["bytes"])}
+
     def write(self, block_set: BlockSet, chunk: Chunk, text: str, block: KVMemory) -> Entry:
         """Put the block of a chunk into its file; nobody finds it before it is entered.
 
@@ -160,14 +166,14 @@ class Bank:
             self._records.add([entry.record for entry in entries])
             for entry in entries:
                 seal, span = entry.sealed, entry.chunk.span
-                made = (seal.digest, entry.places, entry.length, seal.bytes, seal.sha256)
+                made = (seal.digest, entry.places, entry.length, seal.bytes)
                 self._database.execute(
-                    "INSERT OR REPLACE INTO kv_blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO kv_blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (block_set.id, entry.chunk.ordinal, span.start, span.end, entry.key, *made, entry.record.id, now),
                 )
                 # Another chunk of the same text has the file that was just written anew.
                 self._database.execute(
-                    "UPDATE kv_blocks SET digest = ?, places = ?, length = ?, bytes = ?, sha256 = ? WHERE key = ?",
+                    "UPDATE kv_blocks SET digest = ?, places = ?, length = ?, bytes = ? WHERE key = ?",
                     (*made, entry.key),
                 )
 
@@ -182,6 +188,9 @@ class Bank:
         Returns:
             The blocks by chunk, and by chunk what is wrong with those that cannot be used. These are forgotten, so that
             they are made again.
+
+        Raises:
+            StoreError: If the disk does not let a file be read.
         """
         found: dict[int, Held] = {}
         lost: dict[int, str] = {}
@@ -224,8 +233,7 @@ class Bank:
         Raises:
             StoreError: If they do not fit beside what must stay, or the disk has no room for them; then none goes.
         """
-        for path in self.leftovers(_STALE_SECONDS):
-            path.unlink(missing_ok=True)
+        self.files.sweep(self.leftovers(STALE_SECONDS))
         limit, held, free = self.limit, self.held(), self.files.free() - _RESERVE
         going: list[str] = []
         for row in self._by_use(keep):
@@ -239,6 +247,15 @@ class Bank:
             raise _no_room(needed, max(0, free), self.files.folder)
         self._forget(going)
         return len(going)
+
+    def check_disk(self, needed: int) -> None:
+        """Make sure that the disk has room for so many bytes more.
+
+        Raises:
+            StoreError: If it has not.
+        """
+        if needed > (free := self.files.free() - _RESERVE):
+            raise _no_room(needed, max(0, free), self.files.folder)
 
     def sets_of(self, document_ids: Collection[str]) -> list[int]:
         """Ids of the sets of some documents."""
@@ -260,12 +277,15 @@ class Bank:
         return self.files.others({row["key"] for row in self._database.rows("SELECT key FROM kv_blocks")}, age)
 
     def _rows(self, block_set: BlockSet, chunks: Collection[int]) -> Iterator[Row]:
-        wanted = sorted(set(chunks))
+        query = "SELECT * FROM kv_blocks WHERE chunk IN ({}) AND kv_set = ? ORDER BY chunk"
+        yield from self._in(query, sorted(set(chunks)), block_set.id)
+
+    def _in(self, query: str, values: Collection[Any], *more: Any) -> Iterator[Row]:
+        """Rows of a query whose ``IN ({})`` is filled with some values at a time, which come before ``more``."""
+        wanted = list(values)
         for first in range(0, len(wanted), _BATCH):
             part = wanted[first : first + _BATCH]
-            marks = ",".join("?" * len(part))
-            query = f"SELECT * FROM kv_blocks WHERE kv_set = ? AND chunk IN ({marks}) ORDER BY chunk"
-            yield from self._database.rows(query, (block_set.id, *part))
+            yield from self._database.rows(query.format(",".join("?" * len(part))), (*part, *more))
 
     def _forget(self, keys: Collection[str]) -> None:
         """Delete the files of keys, and first the rows of all chunks that have them."""
@@ -292,7 +312,7 @@ _SETS_OF = "SELECT kv_sets.id FROM kv_sets JOIN chunkings ON chunkings.id = chun
 
 
 def _sealed(row: Row) -> Sealed:
-    return Sealed(row["bytes"], row["sha256"], row["digest"])
+    return Sealed(row["bytes"], row["digest"])
 
 
 def _record(means: Means, chunk: Chunk, digest: str) -> Record:

@@ -1,30 +1,31 @@
-"""Files of compressed chunks: written whole or not at all, checked when they are read."""
+"""Files of compressed chunks: written whole or not at all, checked when they are read.
+
+A block writes and checks its file itself (:class:`~rereader.models.kvmemory.KVMemory`); here it is only put into its
+place, and what it says that it is must be what its row says.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rereader.memory.database import translated
 from rereader.models.kvmemory import KVMemory, KVPrecision, UnusableBlock
+from rereader.schema import StoreError
 
 SUFFIX = ".safetensors"
-_MAKING = ".making"
 Load = Callable[[Path], KVMemory]
 """Reads a block; see ``LanguageModel.load_kv``."""
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """How a file must look: its bytes and their sha256, and what the block in it says that it is."""
+    """How a file must look: its bytes, and what the block in it says that it is."""
 
     bytes: int
-    sha256: str
     digest: str
 
 
@@ -49,29 +50,29 @@ class BlockFiles:
             StoreError: If it cannot be written.
         """
         path = self.path(key)
-        beside = path.with_name(f"{key}.{os.getpid()}{_MAKING}")
         with translated(self.folder / "blocks"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                block.save(beside, precision)
-                sealed = Sealed(beside.stat().st_size, _synced_sha256(beside), block.digest)
-                beside.replace(path)
-            finally:
-                beside.unlink(missing_ok=True)
-        return sealed
+            block.save(path, precision)
+            return Sealed(path.stat().st_size, block.digest)
 
     def read(self, key: str, sealed: Sealed, load: Load) -> KVMemory:
         """A block, checked.
 
         Raises:
             FileNotFoundError: If there is none.
+            StoreError: If the disk does not let it be read.
             UnusableBlock: If it is damaged, or not what it should be.
         """
         path = self.path(key)
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sealed.sha256:
-                raise UnusableBlock("it is damaged")
-        block = load(path)
+        try:
+            with path.open("rb"):  # what cannot be opened is not damaged
+                pass
+            block = load(path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            msg = f"Cannot read {path}: {error.strerror or error}."
+            raise StoreError(msg, "Check the disk, and who may read that folder.") from error
         if block.digest != sealed.digest:
             raise UnusableBlock("it is another text's")
         return block
@@ -84,8 +85,22 @@ class BlockFiles:
             return False
 
     def delete(self, key: str) -> None:
-        """Delete the block of a key, if it is there."""
-        self.path(key).unlink(missing_ok=True)
+        """Delete the block of a key, if it is there.
+
+        Raises:
+            StoreError: If it cannot be deleted.
+        """
+        self.sweep([self.path(key)])
+
+    def sweep(self, paths: Iterable[Path]) -> None:
+        """Delete files of the folder, those that are still there.
+
+        Raises:
+            StoreError: If one cannot be deleted.
+        """
+        with translated(self.folder / "blocks"):
+            for path in paths:
+                path.unlink(missing_ok=True)
 
     def others(self, known: Collection[str], age: float) -> list[Path]:
         """Files of no known key, half-written ones included, that are older than so many seconds."""
@@ -105,12 +120,6 @@ class BlockFiles:
 def size_text(size: float) -> str:
     """Bytes for people."""
     return f"{size / 1e6:,.0f} MB" if size >= 1e7 else f"{size / 1e3:,.0f} kB"
-
-
-def _synced_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _written(path: Path) -> float:

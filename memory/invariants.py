@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from rereader.memory.bank import STALE_SECONDS
 from rereader.memory.block_files import size_text
 from rereader.memory.database import Database, translated
 from rereader.memory.library import Library
@@ -132,10 +133,19 @@ def orphans(library: Library) -> list[Finding]:
     files = [path for path in library.workspace.glob("index/space-*.faiss") if path.stem.split("-")[1] not in spaces]
     files += library.workspace.glob("index/.building-*")
     files += [path for path in library.workspace.glob("runs/*.sqlite*") if path.name.split(".")[0] not in runs]
-    files += [*library.workspace.glob("kv/*.part"), *library.bank.leftovers()]
+    stale = library.bank.leftovers(STALE_SECONDS)
+    files += [*library.workspace.glob("kv/*.part"), *stale]
     names = [str(path.relative_to(library.workspace)) for path in sorted(files)]
     found = _verdict("no file is left over", "files that belong to nothing", names, "They may be deleted.", "warning")
-    return found + _orphan_rows(library.database)
+    return found + _young_files(len(set(library.bank.leftovers()) - set(stale))) + _orphan_rows(library.database)
+
+
+def _young_files(count: int) -> list[Finding]:
+    """Another process may be at work on files that no row names yet."""
+    if not count:
+        return []
+    mend = "Nothing to do: a process may be at work; if none is, they go when the next ones are made."
+    return [Finding(f"{count} compressed memories are written and not entered yet", "note", mend)]
 
 
 def _orphan_rows(database: Database) -> list[Finding]:

@@ -83,10 +83,12 @@ class Library:
         finally:
             lock.release()
 
-    def being_read(self) -> set[str]:
-        """Ids of the documents of runs that are at work in some process."""
+    def being_read(self, but: str = "") -> set[str]:
+        """Ids of the documents of runs that are at work in some process, all runs ``but`` one."""
         rows = self.database.rows(
-            "SELECT run_id, document_id FROM run_documents JOIN runs ON id = run_id WHERE status = 'running'"
+            "SELECT run_id, document_id FROM run_documents JOIN runs ON id = run_id "
+            "WHERE status = 'running' AND run_id != ?",
+            (but,),
         )
         return {row["document_id"] for row in rows if self.is_at_work(row["run_id"])}
 

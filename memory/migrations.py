@@ -108,4 +108,25 @@ _V5 = (
     "CREATE INDEX kv_blocks_by_use ON kv_blocks (used_at)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3, _V4, _V5)
+_V6 = (
+    # A block's file carries its own checksum; a second one of the same bytes is gone.
+    """CREATE TABLE kv_blocks_6 (
+        kv_set INTEGER NOT NULL REFERENCES kv_sets(id) ON DELETE CASCADE, chunk INTEGER NOT NULL,
+        start INTEGER NOT NULL, end INTEGER NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL,
+        places INTEGER NOT NULL, length INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        record_id TEXT NOT NULL REFERENCES records(id) ON DELETE CASCADE, used_at REAL NOT NULL,
+        PRIMARY KEY (kv_set, chunk)) WITHOUT ROWID""",
+    "INSERT INTO kv_blocks_6 "
+    "SELECT kv_set, chunk, start, end, key, digest, places, length, bytes, record_id, used_at FROM kv_blocks",
+    "DROP TABLE kv_blocks",
+    "ALTER TABLE kv_blocks_6 RENAME TO kv_blocks",
+    "CREATE INDEX kv_blocks_by_key ON kv_blocks (key)",
+    "CREATE INDEX kv_blocks_by_record ON kv_blocks (record_id)",
+    "CREATE INDEX kv_blocks_by_use ON kv_blocks (used_at)",
+    "ALTER TABLE runs ADD COLUMN failure TEXT",
+    # What a recursive run holds has a slot of its own; runs that were begun before can be gone on with.
+    "UPDATE working_memory SET slot = 'desk' "
+    "WHERE slot = 'note' AND run_id IN (SELECT id FROM runs WHERE graph = 'recursive')",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2, _V3, _V4, _V5, _V6)

@@ -84,6 +84,15 @@ class RecordStore:
         records = self.get([row["record_id"] for row in rows])
         return {row["chunk"]: record for row, record in zip(rows, records, strict=True)}
 
+    def longest_gist(self, chunking: Chunking, method: str) -> str:
+        """The gist with the most characters; empty if there is none."""
+        row = self._database.row(
+            "SELECT content FROM gists JOIN records ON records.id = record_id WHERE chunking = ? AND method = ? "
+            "ORDER BY LENGTH(content) DESC LIMIT 1",
+            (chunking.id, method),
+        )
+        return str(row["content"]) if row else ""
+
     def _assemble(self, rows: Sequence[Row]) -> list[Record]:
         spans: dict[str, list[Span]] = {row["id"]: [] for row in rows}
         identities = list(spans)

@@ -15,7 +15,7 @@ from rereader.schema import Answer, Budget, InputError, Usage
 
 @dataclass(frozen=True)
 class Run:
-    """One question put to some documents through one graph."""
+    """One question put to some documents through one graph; ``failure`` says why it failed, if it did."""
 
     id: str
     question: str
@@ -30,6 +30,7 @@ class Run:
     document_ids: tuple[str, ...]
     answer: Answer | None
     parent: str | None = None
+    failure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,18 +97,18 @@ class RunStore:
             None,
         )
         with self._database.transaction():
-            self._database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", row)
             self._database.execute_many(
                 "INSERT INTO run_documents VALUES (?, ?, ?)",
                 [(run_id, i, document) for i, document in enumerate(document_ids)],
             )
         return self.get(run_id)
 
-    def update(self, run_id: str, *, status: str, answer: Answer | None = None) -> None:
-        """Note how far a run has come."""
+    def update(self, run_id: str, *, status: str, answer: Answer | None = None, failure: str | None = None) -> None:
+        """Note how far a run has come; a failure is forgotten by the next update."""
         self._database.execute(
-            "UPDATE runs SET status = ?, answer = COALESCE(?, answer), updated_at = ? WHERE id = ?",
-            (status, answer.model_dump_json() if answer else None, time.time(), run_id),
+            "UPDATE runs SET status = ?, answer = COALESCE(?, answer), failure = ?, updated_at = ? WHERE id = ?",
+            (status, answer.model_dump_json() if answer else None, failure, time.time(), run_id),
         )
 
     def add_step(self, run_id: str, step: Step, usage: Usage) -> None:
@@ -218,6 +219,7 @@ class RunStore:
             document_ids=tuple(document["document_id"] for document in documents),
             answer=Answer.model_validate_json(row["answer"]) if row["answer"] else None,
             parent=row["parent"],
+            failure=row["failure"],
         )
 
 

@@ -54,6 +54,11 @@ class Config(BaseModel):
     kv_megabytes: int | None = Field(default=None, ge=0)
     endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
 
+    @property
+    def kv_bytes(self) -> int | None:
+        """Most bytes that compressed memories may take; ``None`` if nothing is said of them."""
+        return None if self.kv_megabytes is None else self.kv_megabytes * 1_000_000
+
 
 def config_path() -> Path:
     """Where the file is looked for: ``REREADER_CONFIG`` or the user's configuration folder."""

@@ -183,6 +183,19 @@ def test_at_most_accept_are_let_in_and_the_rest_waits(session, document, head):
     assert len({key for keys in taken for key in keys}) == 6, "none is let in twice"
 
 
+def test_what_waits_is_read_though_nothing_new_is_found_and_the_rest_is_told(session, document, head):
+    """Chunks above the threshold are due, whatever the wave before them came to."""
+    settings = {"gate": "trained", "trained_gate": head(threshold=-1.0), "accept": 2, "evidence_words": 1}
+    answer = run(session, document, waves=4, **settings)
+    steps = gate_steps(session, answer)
+    [chunks] = session.library.runs.steps(answer.run_id)[0].detail["chunks"]
+    assert [step.detail["waiting"] for step in steps] == [chunks - 2 * number for number in (1, 2, 3, 4)]
+    assert [warning for warning in answer.warnings if f"{chunks - 8} more chunks lie above" in warning]
+    whole = run(session, document, waves=99, **settings)
+    assert gate_steps(session, whole)[-1].detail["waiting"] == 0
+    assert not [warning for warning in whole.warnings if "more chunks" in warning]
+
+
 def test_the_best_is_let_in_if_none_is_above_the_threshold(session, document, head):
     gate = head(threshold=2.0)
     steps = gate_steps(session, run(session, document, gate="trained", trained_gate=gate, waves=3))
@@ -295,3 +308,13 @@ def test_costs_name_the_scorer_only_where_it_is_called(tmp_path):
     assert calls() == calls(gate="trained") == calls(gate="trained", trained_gate="file.safetensors") == 0
     assert calls(gate="choose", candidates=10, waves=2) == 20
     assert calls(gate="trained", trained_gate=str(tmp_path)) == 20
+
+
+def test_a_folder_called_none_is_no_trained_gate(tmp_path, monkeypatch):
+    from rereader.agents.costs import DocumentFacts, Facts
+
+    (tmp_path / "none").mkdir()
+    monkeypatch.chdir(tmp_path)
+    facts = Facts((DocumentFacts(40_000, 10_000, 20),), bound=frozenset({"scorer", "embedder"}))
+    cost = gate_cost(get_graph("compressed-memory").settings({"gate": "trained"}), facts)
+    assert [work for work in cost.works if work.role == "scorer"] == []

@@ -1,10 +1,23 @@
 """The command line, run in this process on models that need no weights."""
 
 import pytest
+from strongbox import write_book
 
 from rereader.cli.main import run
 
 WITHOUT_MODELS = ["--model", "extractive", *(f"--role={r}" for r in ("gister=none", "scorer=none", "embedder=hashing"))]
+
+
+@pytest.fixture
+def sentences():
+    """How long the book is; a module that asks models reads a short one."""
+    return 300
+
+
+@pytest.fixture
+def book(tmp_path, sentences):
+    """A book that answers the usual question."""
+    return write_book(tmp_path / "book.txt", sentences)
 
 
 @pytest.fixture

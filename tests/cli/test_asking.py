@@ -8,19 +8,9 @@ import sys
 import time
 
 import pytest
+from strongbox import QUESTION, write_book
 
 from rereader.memory.library import Library
-from rereader.testing.texts import essay, plant
-
-FACT = "The strongbox of the Ulpelhala office opens with 5265."
-QUESTION = "With which number does the strongbox of the Ulpelhala office open?"
-
-
-@pytest.fixture
-def book(tmp_path):
-    path = tmp_path / "book.txt"
-    path.write_text(plant(essay(1, 300), [FACT]), encoding="utf-8")
-    return path
 
 
 def test_ask_prints_answer_quote_line_and_cost(command, book):
@@ -178,8 +168,7 @@ def test_standard_input_is_a_document(workspace, tmp_path, book):
 
 
 def test_control_c_stops_an_add_and_the_next_one_goes_on(workspace, tmp_path):
-    path = tmp_path / "long.txt"
-    path.write_text(plant(essay(2, 60_000), [FACT]), encoding="utf-8")
+    path = write_book(tmp_path / "long.txt", 60_000, seed=2)
     arguments = [sys.executable, "-m", "rereader", "add", str(path), "--role=gister=none", "--role=scorer=none",
                  "--role=embedder=hashing", "--set=memory=raw"]  # fmt: skip
     environment = {**os.environ, "REREADER_MODELS": str(tmp_path), "REREADER_MODEL": "extractive"}

@@ -12,6 +12,7 @@ import threading
 import html5lib
 import pytest
 from rich.console import Console
+from strongbox import FACT, QUESTION, write_book
 
 from rereader.cli import compare as command_module
 from rereader.cli import comparison_display, estimating
@@ -26,18 +27,14 @@ from rereader.schema import Budget
 from rereader.testing.sessions import scripted_session
 from rereader.testing.texts import essay, plant
 
-FACT = "The strongbox of the Ulpelhala office opens with 5265."
-QUESTION = "With which number does the strongbox of the Ulpelhala office open?"
 WITHOUT = ["--model=extractive", "--role=gister=none", "--role=scorer=none", "--role=embedder=hashing"]
 SVG = "{http://www.w3.org/2000/svg}"
 GRAPHS = "--graphs=retrieval,compressed-memory"
 
 
 @pytest.fixture
-def book(tmp_path):
-    path = tmp_path / "book.txt"
-    path.write_text(plant(essay(1, 120), [FACT]), encoding="utf-8")
-    return path
+def sentences():
+    return 120
 
 
 def parsed(page):
@@ -184,8 +181,7 @@ def test_control_c_names_what_is_done(command, book, monkeypatch):
 
 @pytest.mark.slow
 def test_control_c_at_the_terminal_stops_both_processes(workspace, tmp_path):
-    path = tmp_path / "long.txt"
-    path.write_text(plant(essay(2, 60_000), [FACT]), encoding="utf-8")
+    path = write_book(tmp_path / "long.txt", 60_000, seed=2)
     arguments = [sys.executable, "-m", "rereader", "compare", *WITHOUT, str(path), QUESTION, GRAPHS, "--fresh"]
     environment = {**os.environ, "REREADER_MODELS": str(tmp_path), "TMPDIR": str(tmp_path)}
     process = subprocess.Popen(

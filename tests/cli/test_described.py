@@ -1,9 +1,10 @@
 """Every setting of every graph says what it is for."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
+from pydantic import Field
 
 from rereader.agents.settings import ReadingSettings
 from rereader.cli.described import settings_of
@@ -24,6 +25,7 @@ class OddSettings(ReadingSettings):
     Args:
         pace: How fast it goes: ``slow``, or
             ``fast`` if told so.
+        length: How long it is.
         seed: Where its luck begins.
 
     Raises:
@@ -31,13 +33,19 @@ class OddSettings(ReadingSettings):
     """
 
     pace: Literal["slow", "fast"] = "slow"
+    length: Annotated[float, Field(gt=0, lt=2.5)] = 1.0
 
 
 def test_own_settings_come_first_and_speak_for_themselves():
     told = settings_of(replace(get_graph("retrieval"), settings_type=OddSettings))
-    assert [setting.name for setting in told[:3]] == ["pace", "seed", "chunk_tokens"]
-    pace, seed, chunk_tokens = told[:3]
+    assert [setting.name for setting in told[:3]] == ["pace", "length", "seed"]
+    pace, length, seed = told[:3]
     assert (pace.default, pace.values) == ("slow", "slow | fast")
     assert pace.meaning == "How fast it goes: ``slow``, or ``fast`` if told so."
     assert seed.meaning == "Where its luck begins."
-    assert chunk_tokens.meaning == "Most tokens of a chunk."
+    by_name = {setting.name: setting for setting in told}
+    assert by_name["chunk_tokens"].meaning == "Most tokens of a chunk."
+    assert (length.values, by_name["chunk_tokens"].values) == ("float > 0 < 2.5", "int >= 1")
+    assert (by_name["decline_below"].values, by_name["answer"].values) == ("float >= 0 <= 1", "true | false")
+    ratio = next(one for one in settings_of(get_graph("compressed-memory")) if one.name == "ratio")
+    assert ratio.values == "float >= 1 <= 16"

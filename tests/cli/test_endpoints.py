@@ -61,7 +61,9 @@ def test_the_server_dies_in_the_middle_and_the_run_goes_on_when_it_is_back(comma
         finished = [seen.body for seen in server.seen[:1]]
     code, _, err = command("runs", "list", "--json")
     [run] = json.loads(command("runs", "list", "--json")[1])
-    assert run["status"] == "failed"
+    assert run["status"] == "failed" and "503" in run["failure"]
+    assert "failed: " in (said := command("show", run["id"])[1]) and "503" in said
+    assert "it is failed: " in (said := command("show", run["id"], "--markdown")[1]) and "503" in said
     code, out, err = command("runs", "resume", run["id"])
     line = next(line for line in err.splitlines() if line.startswith("error:"))
     assert code == 5 and "No server answers" in line
@@ -72,6 +74,7 @@ def test_the_server_dies_in_the_middle_and_the_run_goes_on_when_it_is_back(comma
     fresh = [seen.body for seen in server.seen[before:]]
     assert code in (0, 4) and "5265" in str(json.loads(out)["evidence"])
     assert fresh and not any(body in finished for body in fresh)
+    assert json.loads(command("runs", "list", "--json")[1])[0]["failure"] is None
 
 
 WRONG = {

@@ -3,21 +3,12 @@
 import json
 
 import pytest
+from strongbox import QUESTION
 
 from rereader.cli import estimating
 from rereader.cli.main import run
-from rereader.testing.texts import essay, plant
 
-FACT = "The strongbox of the Ulpelhala office opens with 5265."
-QUESTION = "With which number does the strongbox of the Ulpelhala office open?"
 WITHOUT = ["--model=extractive", "--role=gister=none", "--role=scorer=none", "--role=embedder=hashing"]
-
-
-@pytest.fixture
-def book(tmp_path):
-    path = tmp_path / "book.txt"
-    path.write_text(plant(essay(1, 300), [FACT]), encoding="utf-8")
-    return path
 
 
 def test_estimate_as_a_table_and_as_json_stores_nothing(command, book):

@@ -4,18 +4,15 @@ import gzip
 import json
 
 import pytest
+from local_models import save_tiny
 
 from rereader.models.headlist import published_heads
-from rereader.models.tiny import tiny_model
 
 
 @pytest.fixture
 def folder(tmp_path, capsys):
     """A tiny model that is a folder of the user's."""
-    path = tmp_path / "mine"
-    model, tokenizer = tiny_model("qwen2", seed=5)
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
+    path = save_tiny(tmp_path / "mine", "qwen2", seed=5)
     capsys.readouterr()  # its progress bars
     return path
 

@@ -3,30 +3,24 @@
 import json
 
 import pytest
+from local_models import save_tiny
+from strongbox import QUESTION
 
-from rereader.models.tiny import tiny_model
-from rereader.testing.texts import essay, plant
+from rereader.cli.options import graph_settings
+from rereader.models.kvmemory import MEMORY_TOKENS_FILE
 
-FACT = "The strongbox of the Ulpelhala office opens with 5265."
-QUESTION = "With which number does the strongbox of the Ulpelhala office open?"
 SMALL = ["--set=chunk_tokens=48", "--set=working_tokens=12", "--set=max_new_tokens=4", "--set=waves=2"]
 
 
 @pytest.fixture
-def book(tmp_path):
-    path = tmp_path / "book.txt"
-    path.write_text(plant(essay(1, 20), [FACT]), encoding="utf-8")
-    return path
+def sentences():
+    return 20
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A model with random weights in a folder."""
-    path = tmp_path_factory.mktemp("models") / "tiny"
-    model, tokenizer = tiny_model("llama")
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.mark.parametrize(
@@ -38,12 +32,51 @@ def folder(tmp_path_factory):
         (["--memory", "text", "--graph", "retrieval"], "add --graph compressed-memory"),
         (["--memory", "both", "--set=gate=likelihood"], "looks at no block"),
         (["--memory", "kv", "--set=ratio=0.5"], "'ratio'"),
+        (["--memory", "kv", "--set=ratio=99"], "'ratio'"),
+        (["--memory", "kv", "--set=compressor=nonsense"], "no compressor nonsense"),
+        (["--memory", "kv", "--set=reads=gist"], "--memory kv and --set reads=gist do not go together"),
+        (["--memory", "text", "--set=reads=kv"], "--memory text and --set reads=kv do not go together"),
+        (["--memory", "both", "--set=reads=kv"], "--memory both and --set reads=kv do not go together"),
     ],
 )
 def test_bad_choices_get_one_line(command, book, arguments, words):
     for name in ("ask", "estimate"):
         code, out, err = command(name, book, QUESTION, *arguments)
         assert (code, out, words in err, len(err.splitlines())) == (2, "", True, 1), (name, err)
+
+
+@pytest.mark.parametrize(
+    ("memory", "values", "reads"),
+    [
+        ("text", [], "gist"),
+        ("text", ["reads=raw"], "raw"),
+        ("kv", [], "kv"),
+        ("both", ["reads=both"], "both"),
+        (None, ["reads=raw"], "raw"),
+    ],
+)
+def test_what_a_pair_says_more_exactly_holds(memory, values, reads):
+    assert graph_settings(values, None, memory)["reads"] == reads
+
+
+def test_a_compressor_that_is_damaged_is_found_before_anything_is_stored(command, book, folder, tmp_path):
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained" / MEMORY_TOKENS_FILE).write_bytes(b"no weights")
+    asking = ["--model", folder, "--runtime", "transformers", "--memory", "kv"]
+    asking += [f"--set=compressor={tmp_path / 'trained'}", *SMALL]
+    for name, question in (("ask", [QUESTION]), ("add", [])):
+        code, out, err = command(name, book, *question, *asking)
+        assert (code, out, "cannot be used" in err) == (2, "", True), err
+    assert json.loads(command("documents", "--json")[1]) == json.loads(command("runs", "list", "--json")[1]) == []
+
+
+def test_a_follow_up_on_text_asks_for_no_gate_that_nobody_asked_for(command, book, folder):
+    models = ["--model", folder, "--role", f"scorer={folder}", "--runtime", "transformers"]
+    first = json.loads(command("ask", book, QUESTION, *models, *SMALL, "--memory", "both", "--json")[1])
+    follow = command("ask", "--run", first["run_id"], "Who reads?", *models, "--memory", "text", "--json")[1]
+    shown = json.loads(command("show", json.loads(follow)["run_id"], "--json")[1])
+    assert shown["settings"]["gate"] == "similarity"
+    assert not [call for step in shown["steps"] if step["node"] == "gate" for call in step["calls"]]
 
 
 def test_a_reader_is_asked_for_where_there_is_none(command, book):
@@ -83,3 +116,6 @@ def test_the_most_that_blocks_may_take_is_configured(command, book, folder, tmp_
     assert code == 2
     assert "may take 0 kB in all" in err and "kv_megabytes" in err
     assert not list((workspace / "kv").rglob("*.safetensors"))
+    (tmp_path / "config.toml").write_text("kv_megabytes = 77\n", encoding="utf-8")
+    command("ask", book, QUESTION, "--model", folder, "--runtime", "transformers", "--memory", "kv", *SMALL)
+    assert "of at most 77 MB" in command("doctor")[1]

@@ -9,7 +9,15 @@ from local_models import wrap
 from transformers import DynamicCache
 
 from rereader.evals.published_replay import PublishedReplay
-from rereader.evals.replay_costs import EVIDENCE_TOKENS, QUESTION_TOKENS, Job, full_context, replay_costs, replayed
+from rereader.evals.replay_costs import (
+    EVIDENCE_TOKENS,
+    QUESTION_TOKENS,
+    Job,
+    full_context,
+    looked,
+    replay_costs,
+    replayed,
+)
 from rereader.evals.report import render
 from rereader.models.base import Head
 from rereader.models.scripted import ScriptedModel
@@ -47,6 +55,10 @@ def test_the_ways_read_what_they_say(model):
     assert set(parts) == {"read", "look", "replay", "reply"}
     warm, _ = reads(model, lambda: replayed(model.engine, job, job.questions[1], HEADS, warm=True))
     assert warm == cold - 600 - QUESTION_TOKENS
+    for whole in (True, False):
+        found, parts = reads(model, lambda whole=whole: looked(model.engine, job, HEADS[:1], whole=whole))
+        assert found == 600 + 2 * QUESTION_TOKENS and set(parts) == {"read", "look"}
+        assert len(model.engine._context.cache.layers) == (2 if whole else 1)
 
 
 def test_the_published_cues_see_what_ours_see(model):
@@ -68,10 +80,17 @@ def test_the_published_cues_see_what_ours_see(model):
 
 def test_rows_are_written_once_and_become_a_table(model, tmp_path):
     out = tmp_path / "costs.jsonl"
-    assert replay_costs(model, [64, 128], out, repeats=2) == 16
+    assert replay_costs(model, [64, 128], out, repeats=2) == 24
     assert replay_costs(model, [64, 128], out, repeats=2) == 0
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert {row["system"] for row in rows if "system" in row} == {"full-context", "cold", "warm", "published"}
+    assert {row["system"] for row in rows if "system" in row} == {
+        "full-context",
+        "look",
+        "look, all layers",
+        "cold",
+        "warm",
+        "published",
+    }
     table = render([out])
     assert "| 64 | full-context |" in table and "| 128 | warm |" in table and " 1.00 | 1.00 |" in table
 

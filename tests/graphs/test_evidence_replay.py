@@ -57,6 +57,33 @@ def looks(scorer):
     return [call.prompt for call in scorer.calls if call.method == "attention"]
 
 
+@pytest.mark.parametrize(
+    ("same", "settings", "whole"),
+    [
+        (True, {}, True),
+        (True, {"answer": False}, False),
+        (True, {"window_tokens": 700}, False),
+        (False, {}, False),
+    ],
+)
+def test_all_layers_are_read_only_if_the_same_model_answers_from_the_text(
+    tmp_path, scorer, monkeypatch, same, settings, whole
+):
+    plain, seen = ScriptedModel.attention, []
+
+    def noted(self, *given, **named):
+        seen.append(named["whole"])
+        return plain(self, *given, **named)
+
+    monkeypatch.setattr(ScriptedModel, "attention", noted)
+    reader = scorer if same else ScriptedModel(quoting_reply, name="reader")
+    session = scripted_session(tmp_path / "ws", Models(reader=reader, scorer=scorer, embedder=HashingEmbedder()))
+    length = 40 if "window_tokens" not in settings else 200
+    ask(session, plant(essay(1, length), [FACT]), **settings)
+    session.close()
+    assert seen and set(seen) == {whole}
+
+
 # The published preset
 
 
@@ -218,10 +245,10 @@ def test_a_killed_look_goes_on_where_it_was(reading, scorer, text, monkeypatch):
     plain = ScriptedModel.attention
     cancel = threading.Event()
 
-    def stopping(self, *given):
+    def stopping(self, *given, **named):
         if len(looks(self)) == 5:
             cancel.set()
-        return plain(self, *given)
+        return plain(self, *given, **named)
 
     monkeypatch.setattr(ScriptedModel, "attention", stopping)
     with pytest.raises(Interrupted) as stopped:

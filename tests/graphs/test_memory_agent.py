@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from rereader.agents import rememberer
 from rereader.graphs.registry import get_graph
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
@@ -215,6 +216,14 @@ def test_the_last_call_of_a_budget_is_kept_for_an_answer_from_the_memory_so_far(
     assert (answer.status, answer.usage.calls, len(reader.calls)) == ("budget_spent", 3, 3)
     assert answer.answer == "5265"  # two blocks were read, and the last call was kept for the answer
     assert any("Reading ended after 2" in warning for warning in answer.warnings)
+
+
+@pytest.mark.parametrize(("budget", "counts"), [(None, False), (Budget(calls=90), False), (Budget(tokens=9**9), True)])
+def test_prompts_are_counted_once_more_only_where_tokens_are_short(ask, monkeypatch, budget, counts):
+    counted = []
+    monkeypatch.setattr(rememberer, "_tokens_due", lambda *given: counted.append(given) or 0)
+    ask(numbering(), budget=budget)
+    assert bool(counted) is counts
 
 
 def test_a_budget_for_no_answer_ends_with_quotes_of_a_search(ask):

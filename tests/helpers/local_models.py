@@ -17,6 +17,13 @@ def wrap(family="llama", seed=0, chat=True, **kwargs):
     return LocalModel(model, tokenizer, name=f"tiny-{family}", **kwargs)
 
 
+def save_tiny(folder, family="llama", seed=0):
+    """A model with random weights and its tokenizer in a folder, as others publish them."""
+    for part in tiny_model(family, seed):
+        part.save_pretrained(folder)
+    return folder
+
+
 def prompt(rng, words):
     text = " ".join(rng.choice(WORDS) for _ in range(words))
     return (RULES, Segment("user", text, trusted=False), Segment("user", " Who?"))

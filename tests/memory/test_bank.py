@@ -1,70 +1,15 @@
 """The bank of compressed chunks: what goes in comes out, damage is found, old blocks make room, nothing is left."""
 
 import os
-import shutil
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from banked import MODEL, a_folder, compress, cut, cut_short, faults, files, flip, means, put, swap, text_of
 
 from rereader.memory import bank as banks
-from rereader.memory.bank import Means
-from rereader.memory.invariants import check_library
 from rereader.memory.library import Library
-from rereader.models.base import Segment
-from rereader.models.kvmemory import Compression, UnusableBlock
-from rereader.models.scripted import ScriptedModel
-from rereader.schema import Budget, Chunk, RecordKind, Span, StoreError
-
-MODEL = ScriptedModel([], name="blocks", attends=True)
-HOW = Compression(ratio=2.0)
-WORDS = ("river", "tower", "winter", "island", "lamp", "harbour", "letter", "stone")
-
-
-def means(**changes):
-    fields = {"model": MODEL.name, "fingerprint": MODEL.fingerprint, "opening": "o", "scorer": HOW.scorer}
-    return Means(**{**fields, "ratio": HOW.ratio, "budgets": HOW.budgets, "precision": "bfloat16", **changes})
-
-
-def text_of(seed, words=40):
-    return " ".join(f"{WORDS[(seed * 7 + i * i) % len(WORDS)]}{(seed + i) % 11}" for i in range(words))
-
-
-def compress(text):
-    [block] = MODEL.compress_kv([(Segment("system", "Open."), Segment("user", text, trusted=False))], HOW)
-    return block
-
-
-def cut(library, seed=0, chunks=6):
-    """A document of so many chunks, each of its own words."""
-    texts = [f"{text_of(100 * seed + number)}\n" for number in range(chunks)]
-    document = library.documents.add("".join(texts), title=f"t{seed}", source="s", loader="text/1")
-    at, found = 0, []
-    for number, text in enumerate(texts):
-        span = Span(document_id=document.id, start=at, end=at + len(text))
-        found.append(Chunk(id=str(number), span=span, token_count=40, ordinal=number))
-        at += len(text)
-    passages = [(c.ordinal, c.span.start, c.span.end, library.documents.text_of(c.span)) for c in found]
-    return library.chunks.add(document.id, "size", found, passages)
-
-
-def put(library, block_set, ordinals):
-    for ordinal in ordinals:
-        chunk = library.chunks.chunk(block_set.chunking, ordinal)
-        text = library.documents.text_of(chunk.span)
-        library.bank.enter(block_set, [library.bank.write(block_set, chunk, text, compress(text))])
-
-
-def files(library):
-    return sorted(path for path in (library.workspace / "kv").rglob("*") if path.is_file())
-
-
-def faults(library):
-    return [finding for finding in check_library(library) if finding.state != "ok"]
+from rereader.models.kvmemory import UnusableBlock
+from rereader.schema import Budget, Chunk, Record, RecordKind, Span, StoreError
 
 
 @pytest.fixture
@@ -110,24 +55,9 @@ def test_the_models_name_decides_nothing(library, filled):
     assert library.bank.block_set(filled.chunking, means(model="renamed")).id == filled.id
 
 
-def flip(path):
-    body = bytearray(path.read_bytes())
-    body[len(body) // 2] ^= 1
-    path.write_bytes(body)
-
-
-def swap(path):
-    others = [other for other in path.parent.parent.rglob("*.safetensors") if other != path]
-    shutil.copyfile(others[0], path)
-
-
-def cut_short(path):
-    path.write_bytes(path.read_bytes()[:-7])
-
-
 @pytest.mark.parametrize(
     ("harm", "why"),
-    [(flip, "damaged"), (swap, "damaged"), (cut_short, "damaged"), (os.unlink, "missing")],
+    [(flip, "damaged"), (swap, "another text"), (cut_short, "damaged"), (os.unlink, "missing")],
 )
 def test_harm_is_found_at_reading_said_once_and_mended(library, filled, harm, why):
     chunk = library.chunks.chunk(filled.chunking, 2)
@@ -158,6 +88,14 @@ def test_files_that_are_gone_are_found_without_reading_them(library, filled):
     assert told.state == "note" and "2 compressed memories are missing" in told.what
     lost = library.bank.lost(filled)
     assert len(lost) == 2 and library.bank.missing(filled) == lost
+
+
+def test_which_keys_have_a_whole_file(library, filled):
+    keys = [path.name.partition(".")[0] for path in files(library)]
+    assert library.bank.whole([*keys, "none"]) == set(keys)
+    cut_short(files(library)[0])
+    assert library.bank.whole(keys) == set(keys[1:])
+    assert library.bank.whole([]) == set()
 
 
 def test_one_text_in_two_chunks_has_one_file(library):
@@ -242,14 +180,31 @@ def test_a_disk_that_fills_up_meanwhile_leaves_no_half_file(library, monkeypatch
     text = library.documents.text_of(chunk.span)
     block = compress(text)
 
-    class Full:
-        def save(self, path, precision):
-            block.save(path, precision)
-            raise OSError(28, "No space left on device")
+    def full(_file):
+        raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StoreError, match="No space left"):
-        library.bank.write(block_set, chunk, text, Full())
+        library.bank.write(block_set, chunk, text, block)
     assert files(library) == []
+
+
+def test_a_disk_that_lets_no_block_be_read_is_told_and_no_block_is_called_damaged(library, filled):
+    chunk = library.chunks.chunk(filled.chunking, 2)
+    a_folder(library.bank.files.path(filled.means.key(library.documents.text_of(chunk.span))))
+    with pytest.raises(StoreError, match="Cannot read"):
+        library.bank.read(filled, [2], MODEL.load_kv)
+    assert library.bank.missing(filled) == []
+
+
+def test_a_disk_that_lets_nothing_be_deleted_is_told(library, filled, monkeypatch):
+    path = files(library)[0]
+    a_folder(path)
+    with pytest.raises(StoreError):
+        library.bank.files.delete(path.name.partition(".")[0])
+    monkeypatch.setattr(library.bank, "leftovers", lambda _age: [path])
+    with pytest.raises(StoreError):
+        library.bank.make_room(0, ())
 
 
 def test_the_limit_is_half_of_what_the_disk_has_for_blocks(library, filled, monkeypatch):
@@ -264,16 +219,18 @@ def test_a_crash_between_file_and_row_leaves_a_file_that_is_told_and_swept(libra
     chunk = library.chunks.chunk(other.chunking, 0)
     text = library.documents.text_of(chunk.span)
     entry = library.bank.write(other, chunk, text, compress(text))  # and the process dies here
-    half = library.bank.files.path(entry.key).with_suffix(".77.making")
+    half = library.bank.files.path(entry.key).with_suffix(".77.part")
     half.write_bytes(b"half")
     [told] = faults(library)
-    assert told.state == "warning" and entry.key in told.what and "making" in told.what
+    assert told.state == "note" and "2 compressed memories are written and not entered" in told.what
     assert library.bank.missing(other) == [0]
     library.bank.make_room(0, ())
     assert len(files(library)) == 8  # they may be somebody's who is at work
-    old = time.time() - 2 * banks._STALE_SECONDS
+    old = time.time() - 2 * banks.STALE_SECONDS
     for path in (library.bank.files.path(entry.key), half):
         os.utime(path, (old, old))
+    [told] = faults(library)
+    assert told.state == "warning" and entry.key in told.what and ".part" in told.what
     library.bank.make_room(0, ())
     assert len(files(library)) == 6
     put(library, other, [0])
@@ -289,7 +246,8 @@ def test_a_run_that_is_at_work_keeps_what_it_reads(library, filled):
     )
     assert library.being_read() == set()
     with FileLock(library.run_lock(run.id)):
-        assert library.being_read() == {document}
+        assert library.being_read() == library.being_read(but="another") == {document}
+        assert library.being_read(but=run.id) == set()
         assert library.bank.sets_of(library.being_read()) == [filled.id]
 
 
@@ -304,73 +262,46 @@ def test_workspaces_of_before_are_migrated(tmp_path):
         assert library.bank.held() == 0
 
 
-class Sequences(RuleBasedStateMachine):
-    """Any order of making, reading, harming, removing and making room."""
-
-    sets = Bundle("sets")
-
-    def __init__(self):
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
-        self.library = Library(self.folder, kv_bytes=6000)
-        self.seed = 0
-
-    def teardown(self):
-        self.library.close()
-        shutil.rmtree(self.folder)
-
-    @rule(target=sets, precision=st.sampled_from(["exact", "int8"]))
-    def add(self, precision):
-        self.seed += 1
-        return self.library.bank.block_set(cut(self.library, self.seed, 3), means(precision=precision))
-
-    @rule(block_set=sets, ordinal=st.integers(0, 2))
-    def make(self, block_set, ordinal):
-        if self.removed(block_set):
-            return
-        try:
-            self.library.bank.make_room(900, [block_set.id])
-        except StoreError:
-            return
-        put(self.library, block_set, [ordinal])
-
-    @rule(block_set=sets)
-    def read(self, block_set):
-        bank = self.library.bank
-        missing = set(range(3)) if self.removed(block_set) else set(bank.missing(block_set))
-        found, lost = bank.read(block_set, range(3), MODEL.load_kv)
-        assert set(found) | set(lost) | missing == {0, 1, 2}
-        for ordinal, held in found.items():
-            text = self.library.documents.text_of(self.library.chunks.chunk(block_set.chunking, ordinal).span)
-            assert held.block == compress(text)
-
-    @rule(block_set=sets, ordinal=st.integers(0, 2), harm=st.sampled_from([flip, cut_short, os.unlink]))
-    def harm(self, block_set, ordinal, harm):
-        if self.removed(block_set):
-            return
-        text = self.library.documents.text_of(self.library.chunks.chunk(block_set.chunking, ordinal).span)
-        path = self.library.bank.files.path(block_set.means.key(text))
-        if path.exists():
-            harm(path)
-
-    @rule(block_set=sets)
-    def remove(self, block_set):
-        if not self.removed(block_set):
-            self.library.remove(block_set.chunking.document_id)
-
-    @rule(needed=st.integers(0, 5000))
-    def make_room(self, needed):
-        self.library.bank.make_room(needed, ())
-        assert self.library.bank.held() + needed <= 6000
-
-    def removed(self, block_set):
-        return self.library.chunks.chunking(block_set.chunking.document_id, "size") is None
-
-    @invariant()
-    def the_limit_is_kept_and_no_file_belongs_to_nothing(self):
-        assert self.library.bank.held() <= 6000
-        assert self.library.bank.leftovers() == []
+BEFORE = """CREATE TABLE kv_blocks (
+    kv_set INTEGER NOT NULL REFERENCES kv_sets(id) ON DELETE CASCADE, chunk INTEGER NOT NULL,
+    start INTEGER NOT NULL, end INTEGER NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL,
+    places INTEGER NOT NULL, length INTEGER NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    record_id TEXT NOT NULL REFERENCES records(id) ON DELETE CASCADE, used_at REAL NOT NULL,
+    PRIMARY KEY (kv_set, chunk)) WITHOUT ROWID"""
 
 
-Sequences.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
-TestSequences = Sequences.TestCase
+def test_blocks_of_before_are_kept_without_their_second_checksum(tmp_path):
+    with Library(tmp_path) as library:
+        block_set = library.bank.block_set(cut(library), means())
+        put(library, block_set, range(6))
+        old = "start, end, key, digest, places, length, bytes"
+        for statement in (
+            "CREATE TABLE kept AS SELECT * FROM kv_blocks",
+            "DROP TABLE kv_blocks",
+            BEFORE,
+            f"INSERT INTO kv_blocks SELECT kv_set, chunk, {old}, 'sum', record_id, used_at FROM kept",
+            "DROP TABLE kept",
+            "CREATE INDEX kv_blocks_by_key ON kv_blocks (key)",
+            "ALTER TABLE runs DROP COLUMN failure",
+            "PRAGMA user_version = 5",
+        ):
+            library.database.execute(statement)
+    with Library(tmp_path) as library:
+        assert sorted(library.bank.read(block_set, range(6), MODEL.load_kv)[0]) == list(range(6))
+        assert faults(library) == []
+        indexes = library.database.rows("SELECT name FROM sqlite_master WHERE name GLOB 'kv_blocks_by_*'")
+        assert len(indexes) == 3
+
+
+def test_what_recursive_runs_of_before_hold_is_found_in_its_slot(tmp_path):
+    with Library(tmp_path) as library:
+        record = Record.create(run_id="r", kind=RecordKind.NOTE, content="a line", agent="planner")
+        for name, graph in (("r", "recursive"), ("other", "memory-agent")):
+            asked = {"question": "?", "settings": {}, "models": {}, "budget": Budget(), "document_ids": []}
+            library.runs.create(name, graph=graph, **asked)
+            library.working_memory(name).write(0, [("note", record)])
+        library.database.execute("ALTER TABLE runs DROP COLUMN failure")
+        library.database.execute("PRAGMA user_version = 5")
+    with Library(tmp_path) as library:
+        held = {name: [entry.slot for entry in library.working_memory(name).read(1)] for name in ("r", "other")}
+        assert held == {"r": ["desk"], "other": ["note"]}

@@ -89,6 +89,42 @@ def test_rows_are_those_of_the_whole_matrices(model, seed, length, asked, data):
     assert order[0] == order[1]
 
 
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6), length=st.integers(1, 70))
+def test_a_text_read_no_deeper_than_is_asked_shows_the_same(model, seed, length):
+    """The layers above are never worked out, and those below are the same to the last bit."""
+    text, question, engine = ids(seed, length), ids(seed + 1, 4), Engine(model, block_tokens=32)
+    heads = [head for head in all_heads(model.config) if head.layer == 0]
+    whole = engine.attend(engine.read(text, [length], never), question, heads)
+    engine.forget()
+    shallow = engine.read(text, [length], never, deepest=0)
+    assert len(shallow.cache.layers) == 1 and shallow.deepest == 0
+    rows = engine.attend(shallow, question, heads)
+    assert torch.equal(rows.by_query, whole.by_query) and torch.equal(rows.by_head, whole.by_head)
+
+
+def test_a_text_is_shared_by_those_who_look_no_deeper(model):
+    """Who writes after it, or looks deeper, has it read again; who looks less deep does not."""
+    engine, text, question = Engine(model, block_tokens=16), ids(1, 60), ids(2, 7)
+    prompt = Rendered((*text, *question), (60,), ())
+    plain = Engine(model, block_tokens=16).prefill([prompt], never).logits
+    engine.read(text, [60], never, deepest=0)
+    assert [engine.held(text, [60], deepest=deepest) for deepest in (0, 1, None)] == [60, 0, 0]
+    torch.testing.assert_close(engine.prefill([prompt], never).logits, plain, rtol=1e-4, atol=1e-5)
+    assert engine.read(text, [60], never).deepest is None
+    longer = engine.read([*text, *ids(3, 20)], [60, 80], never, deepest=0)
+    assert longer.deepest is None and len(longer.cache.layers) == 2, "what is shared is whole, so the rest is too"
+
+
+def test_a_model_that_cannot_be_stopped_is_read_whole(model):
+    engine, config = Engine(model), model.config.get_text_config()
+    before, config._attn_implementation = config._attn_implementation, "eager"
+    try:
+        assert engine.read(ids(1, 9), [9], never, deepest=0).deepest is None
+    finally:
+        config._attn_implementation = before
+
+
 def test_blocks_of_keys_change_nothing(model):
     text, question, heads = ids(5, 60), ids(6, 5), all_heads(model.config)
     engine = Engine(model)

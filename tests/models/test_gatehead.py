@@ -1,17 +1,22 @@
 """The head of the trained gate and its file."""
 
 import json
+import os
+import stat
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from gate_heads import CALIBRATION, random_head
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
-from safetensors.numpy import save_file
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from rereader.models.calibration import Calibration, probability
-from rereader.models.gatefeatures import FEATURES, GateInputs, Words, features
+from rereader.models.gatefeatures import FEATURES, GateInputs, Units, Words, features
 from rereader.models.gatehead import CLIP, PROBES, read_head, shipped_head
 from rereader.models.hashing import HashingEmbedder
 from rereader.schema import InputError, ModelError
@@ -72,6 +77,28 @@ def test_every_changed_byte_of_the_weights_is_noticed(tmp_path):
             read_head(path)
 
 
+@pytest.mark.parametrize("what", ["calibration", "about"])
+def test_a_changed_calibration_is_noticed(tmp_path, what):
+    path = tmp_path / "gate.safetensors"
+    random_head().write(path)
+    with safe_open(str(path), framework="numpy") as file:
+        facts = json.loads(file.metadata()["gate"])
+    facts["calibration"]["offset"] += float(what == "calibration")
+    facts["about"]["seed"] = 5 if what == "about" else facts["about"].get("seed")
+    save_file(load_file(path), path, metadata={"gate": json.dumps(facts)})
+    with pytest.raises(ModelError, match="damaged"):
+        read_head(path)
+
+
+def test_whoever_may_read_the_users_files_may_read_a_head(tmp_path):
+    before = os.umask(0o027)
+    try:
+        random_head().write(tmp_path / "gate.safetensors")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "gate.safetensors").stat().st_mode) == 0o640
+
+
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])
 def test_a_file_that_was_cut_off_is_refused(tmp_path, keep):
     path = tmp_path / "gate.safetensors"
@@ -94,9 +121,6 @@ def test_other_files_are_no_gates(tmp_path):
 
 @pytest.mark.parametrize("change", [{"version": 99}, {"features": ["cosine"]}])
 def test_a_head_of_another_version_is_refused(tmp_path, change):
-    from safetensors import safe_open
-    from safetensors.numpy import load_file
-
     path = tmp_path / "gate.safetensors"
     random_head().write(path)
     with safe_open(str(path), framework="numpy") as file:
@@ -166,19 +190,35 @@ def replace_slope(slope, offset):
 
 
 def inputs(memories=3, **changes):
-    units = np.eye(4, dtype=np.float32)
+    units = [Units(3, np.eye(4, dtype=np.float32), np.array([0, 1, 1, 0]))]
     held = np.array([[True, False], [True, True], [False, True]])
     words = Words(held, np.array([0, 1, 1]), np.array([1.0, 3.0]))
-    given = GateInputs(
+    made = GateInputs(
         memories=memories,
         question=np.array([0.0, 0.8, 0.6, 0.0], dtype=np.float32),
         known=np.zeros((0, 4), dtype=np.float32),
         units=units,
-        owner=np.array([0, 1, 1, 0]),
         words=words,
         fresh=np.array([True, True]),
     )
-    return replace(given, **changes)
+    return replace(made, **changes)
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.booleans(), st.integers(0, 2**32 - 1))
+def test_parts_of_the_vectors_give_what_all_of_them_give(memories, size, something_known, seed):
+    rng = np.random.default_rng(seed)
+    owner = np.sort(rng.integers(0, memories, 3 * memories))
+    vectors = rng.normal(size=(len(owner), 4)).astype(np.float32)
+    known = rng.normal(size=(2 if something_known else 0, 4)).astype(np.float32)
+    parts = []
+    for start in range(0, memories, size):
+        inside = (owner >= start) & (owner < start + size)
+        parts.append(Units(min(size, memories - start), vectors[inside], owner[inside] - start))
+    whole, apart = (
+        features(inputs(memories, known=known, units=units, words=Words.none(), fresh=np.zeros(0, np.bool_)))
+        for units in ([Units(memories, vectors, owner)], iter(parts))
+    )
+    np.testing.assert_allclose(apart, whole, atol=1e-5)
 
 
 def column(table, name):
@@ -212,7 +252,8 @@ def test_what_is_known_has_features_of_its_own():
 
 def test_features_of_next_to_nothing_are_numbers():
     empty = np.zeros((0, 4), dtype=np.float32)
-    bare = inputs(1, units=empty, owner=np.zeros(0, dtype=np.int64), words=Words.none(), fresh=np.zeros(0, np.bool_))
+    nothing = Units(1, empty, np.zeros(0, dtype=np.int64))
+    bare = inputs(1, units=[nothing], words=Words.none(), fresh=np.zeros(0, np.bool_))
     table = features(bare)
     assert table.shape == (1, len(FEATURES)) and np.isfinite(table).all()
-    assert features(replace(bare, memories=0)).shape == (0, len(FEATURES))
+    assert features(replace(bare, memories=0, units=[])).shape == (0, len(FEATURES))

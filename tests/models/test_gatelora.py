@@ -1,6 +1,10 @@
 """The gate that reads: adapters in a tiny model with random weights, and their folder."""
 
+import copy
 import json
+import os
+import stat
+import threading
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ import torch
 from gate_heads import CALIBRATION
 
 from rereader.models.base import Sampling, Segment
-from rereader.models.gatelora import FACTS, HEAD, adapted, batches, open_lora, save_lora
+from rereader.models.gatelora import FACTS, HEAD, GateReader, adapted, open_lora, save_lora
 from rereader.models.local import LocalModel
 from rereader.models.scripted import ScriptedModel
 from rereader.models.tiny import FAMILIES, tiny_model
@@ -145,8 +149,6 @@ def test_it_only_chooses(folder, scorer):
 
 
 def test_it_can_be_stopped_and_keeps_to_its_window(folder, scorer):
-    import threading
-
     gate, cancel = open_lora(folder, scorer), threading.Event()
     cancel.set()
     with pytest.raises(Interrupted):
@@ -164,9 +166,91 @@ def test_what_decides_a_score_is_in_its_fingerprint(folder, scorer, tmp_path):
     assert one == same != changed
 
 
-def test_batches_hold_every_row_once_and_like_lengths():
-    rows = [[0] * length for length in (900, 30, 2000, 31, 2100, 5)]
-    found = list(batches(rows))
-    assert sorted(place for batch in found for place in batch) == list(range(6))
-    assert all(len(batch) * max(len(rows[i]) for i in batch) <= 4200 for batch in found)
-    assert list(batches([])) == []
+def test_other_thresholds_are_another_gate(folder, scorer, tmp_path):
+    """What is kept of a gate's calls says what its scores meant."""
+    save_lora(tmp_path, trained_like(), CALIBRATION.model_copy(update={"offset": 2.0}), ABOUT)
+    assert open_lora(tmp_path, scorer).fingerprint != open_lora(folder, scorer).fingerprint
+
+
+def test_a_folder_without_the_adapters_configuration_is_damaged(tmp_path, scorer):
+    """And nobody is asked for it: tests have no network."""
+    save_lora(tmp_path, trained_like(), CALIBRATION, ABOUT)
+    config = tmp_path / "adapter_config.json"
+    text = config.read_text()
+    config.write_text(text.replace('"r": 4', '"r": 5'))
+    with pytest.raises(ModelError, match="damaged"):
+        open_lora(tmp_path, scorer)
+    config.unlink()
+    with pytest.raises(ModelError, match="damaged"):
+        open_lora(tmp_path, scorer)
+
+
+def test_weights_are_shared_with_the_scorer_and_copied_on_its_thread(folder, monkeypatch):
+    made = scorer_of()
+    threads, deepcopy = [], copy.deepcopy
+
+    def noted(*args):
+        threads.append(threading.current_thread().name)
+        return deepcopy(*args)
+
+    monkeypatch.setattr("copy.deepcopy", noted)
+    again = made.copy_model()
+    assert threads[0] == made.name
+    network = made.engine.prefill_model
+    mine, theirs = dict(again.named_parameters()), dict(network.named_parameters())
+    assert list(mine) == list(theirs) and all(mine[name] is theirs[name] for name in mine)
+    assert not {id(module) for module in again.modules()} & {id(module) for module in network.modules()}
+    before = [name for name, _ in network.named_parameters()]
+    open_lora(folder, made)
+    assert [name for name, _ in network.named_parameters()] == before
+    made.close()
+    with pytest.raises(ModelError, match="closed"):
+        made.copy_model()
+
+
+def test_scores_that_are_no_numbers_are_an_error_and_not_a_closed_gate(tmp_path, scorer):
+    reader = trained_like()
+    with torch.no_grad():
+        reader.bias.fill_(torch.nan)
+    with pytest.raises(ModelError, match="not numbers"):
+        reader.raw([[5, 6, 7]])
+    save_lora(tmp_path, reader, CALIBRATION, ABOUT)
+    gate = open_lora(tmp_path, scorer)
+    with pytest.raises(ModelError, match="not numbers"):
+        gate.choose(PROMPTS, ["A", "B"])
+
+
+def test_a_probe_that_is_no_number_is_another_models(tmp_path, monkeypatch, scorer):
+    reader = trained_like()
+    with monkeypatch.context() as patch:
+        patch.setattr(GateReader, "probe", lambda _: torch.full((32,), torch.nan))
+        save_lora(tmp_path, reader, CALIBRATION, ABOUT)
+    with pytest.raises(InputError, match="made on tiny"):
+        open_lora(tmp_path, scorer)
+
+
+def test_memory_that_runs_out_is_shared_among_smaller_batches(monkeypatch):
+    reader = trained_like()
+    rows = [list(range(3, 3 + size)) for size in (9, 4, 7, 5)]
+    wanted, sizes, once = reader.raw(rows), [], GateReader.scores
+
+    def short(self, ids):
+        sizes.append(len(ids))
+        if len(ids) > 2:
+            raise MemoryError
+        return once(self, ids)
+
+    monkeypatch.setattr(GateReader, "scores", short)
+    np.testing.assert_allclose(reader.raw(rows), wanted, atol=1e-5)
+    assert sizes == [4, 2, 2] and reader.raw([]).shape == (0,)
+
+
+def test_whoever_may_read_the_users_files_may_read_a_gate(tmp_path):
+    before = os.umask(0o027)
+    try:
+        save_lora(tmp_path / "gate", trained_like(), CALIBRATION, ABOUT)
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "gate").iterdir() if path.is_file()]
+    assert {path.name for path in files} == {FACTS, HEAD, "adapter_config.json", "adapter_model.safetensors"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o640}

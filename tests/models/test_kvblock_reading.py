@@ -1,6 +1,7 @@
 """Reading compressed texts: against plain attention over explicitly placed keys, alone and in batches."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from kv_reference import kept_offsets, reading
 from local_models import RULES, WORDS, wrap
 
 from rereader.models.base import Head, Sampling, Segment
+from rereader.models.kvblock import KVBlock, LayerStates
 from rereader.models.kvmemory import Compression
 from rereader.models.measure import Settings
 from rereader.models.tiny import FAMILIES
@@ -94,6 +96,25 @@ def test_reading_is_attention_over_the_kept_keys_where_they_stand(model, spaced,
     for token, wanted in ((9, plain.logits[-2]), (7, plain.logits[-1])):
         model.engine.step(batch, torch.tensor([token]))
         torch.testing.assert_close(batch.logits[0], wanted, atol=2e-4, rtol=0)
+
+
+def test_a_block_of_a_beginning_is_out_of_sight_where_its_text_would_be(model):
+    """Its keys lie side by side right after the opening, but what follows stands as far off as the text was long."""
+    chunk, keep = text(1, 30), 10
+    [whole] = compress(model, "none", 1.0, "even", chunk)
+    parts = [[state[:, :keep] for state in whole.layer(number)] for number in range(len(whole.counts))]
+    manifest = replace(whole.manifest, digest="beginning")
+    block = KVBlock.pack(manifest, [LayerStates(*states) for states in parts])
+    prompt = (RULES, memory(block), text(2, 2))
+    fitted = read(model, prompt)
+    assert fitted.memory.shift == whole.length - keep > 16
+    opening, rest = fitted.ids[: fitted.memory.start], fitted.ids[fitted.memory.end :]
+    chunks = [model._renderer.encode(chunk.text)]
+    plain = reading(model.engine.prefill_model, opening, chunks, [kept_offsets(block)], (*rest, 9), True)
+    batch = model.engine.prefill([fitted], never)
+    torch.testing.assert_close(batch.logits[0], plain.logits[-2], atol=2e-4, rtol=0)
+    model.engine.step(batch, torch.tensor([9]))
+    torch.testing.assert_close(batch.logits[0], plain.logits[-1], atol=2e-4, rtol=0)
 
 
 def test_rows_of_attention_are_those_over_the_kept_keys(model):

@@ -41,17 +41,19 @@ def models():
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("precision", ["exact", "int8"])
-def test_what_is_read_back_is_what_was_written(tmp_path, family, precision):
+@pytest.mark.parametrize("layers", [1, 2])
+def test_what_is_read_back_is_what_was_written(tmp_path, family, precision, layers):
     model = tiny_model(family, seed=1)[0]
     ids = tuple(range(3, 60))
     cache = kv.empty_cache()
     with torch.inference_mode():
         model(torch.tensor([ids]), past_key_values=cache, use_cache=True)
-    owner, path = Owner("model", ids[:50]), tmp_path / "deep" / "text.safetensors"
+    owner, path = Owner("model", ids[:50], layers), tmp_path / "deep" / "text.safetensors"
     write(path, cache, owner, precision)
     found = read(path, owner, model, precision)
     assert kv.width(found) == 50 and [p.name for p in path.parent.iterdir()] == [path.name]
-    for mine, theirs in zip(found.layers, cache.layers, strict=True):
+    assert len(found.layers) == layers
+    for mine, theirs in zip(found.layers, cache.layers, strict=False):
         for name in ("keys", "values"):
             got, want = getattr(mine, name), getattr(theirs, name)[..., :50, :]
             if precision == "exact":
@@ -59,7 +61,7 @@ def test_what_is_read_back_is_what_was_written(tmp_path, family, precision):
             else:
                 assert float((got - want).abs().max()) <= float(want.abs().max()) / 127
     size = path.stat().st_size
-    assert size == pytest.approx(file_bytes(model.config, torch.float32, 50, precision), abs=4096)
+    assert size == pytest.approx(file_bytes(model.config, torch.float32, 50, precision, layers), abs=4096)
 
 
 @settings(max_examples=30)
@@ -71,7 +73,7 @@ def test_a_damaged_file_is_never_used_for_another_shape(tmp_path_factory, data):
     cache = kv.empty_cache()
     with torch.inference_mode():
         model(torch.tensor([[3, 4, 5, 6]]), past_key_values=cache, use_cache=True)
-    owner = Owner("model", (3, 4, 5, 6))
+    owner = Owner("model", (3, 4, 5, 6), 2)
     write(path, cache, owner)
     whole = path.read_bytes()
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
@@ -84,16 +86,21 @@ def test_a_file_of_another_text_model_or_precision_is_refused(tmp_path):
     cache = kv.empty_cache()
     with torch.inference_mode():
         model(torch.tensor([[3, 4, 5, 6]]), past_key_values=cache, use_cache=True)
-    write(path, cache, Owner("model", (3, 4, 5, 6)))
-    others = [("other", (3, 4, 5, 6)), ("model", (3, 4, 5, 7)), ("model", (3, 4, 5))]
+    write(path, cache, Owner("model", (3, 4, 5, 6), 2))
+    others = [
+        ("other", (3, 4, 5, 6), 2),
+        ("model", (3, 4, 5, 7), 2),
+        ("model", (3, 4, 5), 2),
+        ("model", (3, 4, 5, 6), 1),
+    ]
     for owner in (Owner(*other) for other in others):
         with pytest.raises(UnusableBlock, match="belongs to another"):
             read(path, owner, model)
     with pytest.raises(UnusableBlock, match="belongs to another"):
-        read(path, Owner("model", (3, 4, 5, 6)), model, "int8")
+        read(path, Owner("model", (3, 4, 5, 6), 2), model, "int8")
     (tmp_path / "folder").mkdir()
     with pytest.raises(UnusableBlock, match="damaged"):
-        read(tmp_path / "folder", Owner("model", (3, 4, 5, 6)), model)
+        read(tmp_path / "folder", Owner("model", (3, 4, 5, 6), 2), model)
 
 
 def test_another_process_reads_the_question_alone(tmp_path, models):
@@ -111,6 +118,26 @@ def test_another_process_reads_the_question_alone(tmp_path, models):
     assert small.path.stat().st_size < 0.6 * keep.path.stat().st_size
 
 
+def test_what_is_kept_goes_no_deeper_than_is_asked(tmp_path, models):
+    """A question to the first layer needs no other; one to the last finds a file too shallow, and says so."""
+    first, second, third = models
+    shallow = [head for head in HEADS if head.layer == 0]
+    keep, whole = (TextFile(tmp_path / f"{name}.safetensors") for name in ("text", "whole"))
+    plain = first.attention(prompt(), shallow, whole=True)
+    first.attention(prompt(), HEADS, keep=whole, whole=True)
+    first.attention(prompt(), shallow, keep=keep)
+    sizes = [path.stat().st_size for path in (keep.path, whole.path)]
+    assert sizes[0] < 0.6 * sizes[1]
+    tokens = len(plain.by_head[0]) - len(plain.by_query)
+    assert first.text_bytes(tokens, "exact", shallow) == first.text_bytes(tokens, "exact") / 2
+    read, found = tokens_read(second, lambda: second.attention(prompt(), shallow, keep=keep))
+    assert read == found.read == len(found.by_query)
+    np.testing.assert_array_equal(found.by_head, plain.by_head)
+    deep = third.attention(prompt(), HEADS, keep=keep)
+    np.testing.assert_array_equal(deep.by_head, second.attention(prompt(), HEADS).by_head)
+    assert any("belongs to another" in notice for notice in third.notices())
+
+
 def test_a_stale_file_is_made_again_and_that_is_said(tmp_path, models):
     keep = TextFile(tmp_path / "text.safetensors")
     first, second, _ = models
@@ -126,7 +153,7 @@ def test_a_stale_file_is_made_again_and_that_is_said(tmp_path, models):
     second.attention(prompt(), HEADS, keep=keep)
     assert any("damaged" in notice for notice in second.notices())
     ids = found.ids[: len(found.ids) - len(found.by_query)]
-    owner = Owner(second.fingerprint, ids)
+    owner = Owner(second.fingerprint, ids, 2)
     assert kv.width(read(keep.path, owner, second.engine.prefill_model)) == len(ids)
 
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from local_models import save_tiny
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -16,11 +17,7 @@ PROMPTS = [(Segment("user", text, trusted=False),) for text in ("Who?", "When an
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model")
-    model, tokenizer = tiny_model("qwen2", seed=5)
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
+    return save_tiny(tmp_path_factory.mktemp("model"), "qwen2", seed=5)
 
 
 def test_a_saved_model_loads_and_replies_alike(folder, tmp_path):

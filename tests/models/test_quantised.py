@@ -5,7 +5,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from local_models import prompts
+from local_models import prompts, save_tiny
 
 from rereader.models import loading, roles
 from rereader.models.base import Sampling
@@ -13,7 +13,6 @@ from rereader.models.local import LocalModel
 from rereader.models.manifest import write_manifest
 from rereader.models.roles import RoleNames, bind
 from rereader.models.runtimes import choose_runtime, marked, split_mark
-from rereader.models.tiny import tiny_model
 from rereader.schema.errors import InputError, MissingExtra
 
 bitsandbytes = pytest.importorskip("bitsandbytes", reason="the extra quantised is not installed")
@@ -22,9 +21,7 @@ bitsandbytes = pytest.importorskip("bitsandbytes", reason="the extra quantised i
 @pytest.fixture(scope="module")
 def models_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("models")
-    model, tokenizer = tiny_model("qwen2", seed=5)
-    model.save_pretrained(path / "smollm2-135m")
-    tokenizer.save_pretrained(path / "smollm2-135m")
+    save_tiny(path / "smollm2-135m", "qwen2", seed=5)
     write_manifest(path / "smollm2-135m", name="smollm2-135m", kind="generate", source="0" * 64)
     return path
 

@@ -1,5 +1,7 @@
 """Blocks of a scripted model: a deterministic excerpt that prompts show in their place."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -55,16 +57,21 @@ def test_a_prompt_shows_what_its_blocks_kept_side_by_side():
 
 
 def test_a_block_comes_back_from_its_file_and_belongs_to_its_model(tmp_path):
-    made, path = model(), tmp_path / "block"
+    made, path = model(), tmp_path / "deep" / "block"
     one = block(made)
     one.save(path, "int8")
     assert made.load_kv(path) == one
     assert path.stat().st_size > 0 and made.kv_bytes(one.length, Compression(), "int8") > 0
     with pytest.raises(UnusableBlock, match="another model"):
         model(name="other").load_kv(path)
-    path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(UnusableBlock, match="damaged"):
-        made.load_kv(path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    whole = path.read_bytes()
+    others = [whole.replace(*change) for change in ((b"1822", b"1823"), (b"int8", b"bits"), (b": 18,", b": 19,"))]
+    for changed in (*others, whole[:-3], b"[]", b"{}"):
+        assert changed != whole
+        path.write_bytes(changed)
+        with pytest.raises(UnusableBlock, match="damaged"):
+            made.load_kv(path)
     with pytest.raises(FileNotFoundError):
         made.load_kv(tmp_path / "none")
 
@@ -87,3 +94,25 @@ def test_bad_settings_and_closed_models_are_refused():
         block(closed)
     with pytest.raises(ModelError, match="does not show"):
         closed.kv_bytes(10, Compression(), "int8")
+    with pytest.raises(ModelError, match="does not show"):
+        closed.load_kv(Path("block"))
+
+
+def test_a_block_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    made, path = model(), tmp_path / "block"
+    block(made).save(path, "exact")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        block(made, ratio=2).save(path, "exact")
+    assert made.load_kv(path) == block(made) and len(list(tmp_path.iterdir())) == 1
+
+
+def test_everything_is_kept_whatever_the_ratio():
+    made = model()
+    prompt = [(OPENING, Segment("user", TEXT))]
+    [one], [other] = (made.compress_kv(prompt, Compression("none", ratio)) for ratio in (1.0, 8.0))
+    assert one == other and one.text == TEXT

@@ -10,7 +10,7 @@ LEVELS = (
     {"__main__"},
     {"cli"},
     {"training"},
-    {"server", "evals", "testing"},
+    {"evals", "testing"},
     {"runs"},
     {"graphs"},
     {"agents"},
@@ -87,6 +87,12 @@ def upward(module: str, own: str, target: str, other: str) -> list[str]:
     if other == own or LEVEL[other] < LEVEL[own]:
         return []
     return [f"{module} imports {target}: {own} stands below or beside {other}"]
+
+
+@pytest.mark.parametrize("name", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_the_arrows_that_are_told_are_these(name: str) -> None:
+    arrows = " -> ".join(" | ".join(sorted(packages)) for packages in LEVELS[1:])
+    assert f"    {arrows}\n" in (ROOT / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("module", "path"), [pytest.param(*found, id=found[0]) for found in modules()])

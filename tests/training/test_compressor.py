@@ -13,7 +13,7 @@ from rereader.schema import InputError, Interrupted, ModelError
 from rereader.training.compressor import train
 from rereader.training.compressor_evaluation import mean_and_error, summarise
 from rereader.training.compressor_log import TrainingLog, running_mean
-from rereader.training.compressor_loop import CHECKPOINT, Loop
+from rereader.training.compressor_loop import CHECKPOINT, Loop, alone
 from rereader.training.compressor_losses import stretch_loss
 from rereader.training.compressor_settings import (
     CompressorSettings,
@@ -49,15 +49,15 @@ def test_loss_counts_what_was_read_after_memory():
     loss, counted = stretch_loss(run, tokens, start, ids(2 * 8 + 5, rows=2), 8, 2, 4)
     assert counted == 2 * (8 - 1) + 2 * (5 - 1)
     assert loss.requires_grad
-    one, counted = stretch_loss(run, tokens, None, ids(8 + 5), 8, 1, 4)
+    one, counted = stretch_loss(run, tokens, start, ids(8 + 5), 8, 1, 4)
     assert counted == 4 and torch.isfinite(one)
 
 
 def test_loss_is_that_of_the_continuation_after_memory():
     run, tokens = passes()
-    text = ids(8 + 5)
-    loss, _ = stretch_loss(run, tokens, None, text, 8, 1, 4)
-    past = run.fold(None, text[:, :8], tokens, 4)[1]
+    text, start = ids(8 + 5), run.begin(ids(3))
+    loss, _ = stretch_loss(run, tokens, start, text, 8, 1, 4)
+    past = start.then(run.fold(start, text[:, :8], tokens, 4)[1])
     logits = run.logits(run.read(past, text[:, 8:]))[0, :-1].log_softmax(-1)
     picked = logits.gather(-1, text[0, 9:, None])
     torch.testing.assert_close(loss, -picked.mean())
@@ -175,19 +175,22 @@ def test_a_stop_while_measuring_keeps_the_training(tmp_path, text):
     assert kinds(out).count("measured") == len(trained.summary) * 2
 
 
-@pytest.mark.parametrize("damage", ["settings", "cut", "text"])
+@pytest.mark.parametrize("damage", ["settings", "cut", "text", "model"])
 def test_a_checkpoint_of_something_else_is_refused(tmp_path, text, damage):
-    out, made = tmp_path / "out", settings(text)
+    out, made, model = tmp_path / "out", settings(text), base()
     with pytest.raises(Interrupted):
         train(base(), made, out, silent, lambda: True, resume=False)
     if damage == "cut":
         os.truncate(out / CHECKPOINT, 100)
     elif damage == "text":
         text.write_text(text.read_text() + " And then?")
+    elif damage == "model":
+        with torch.no_grad():
+            model.model.get_input_embeddings().weight[0, 0] += 1
     else:
         made = settings(text, seed=1)
     with pytest.raises(InputError, match="cannot be used"):
-        train(base(), made, out, silent, never, resume=True)
+        train(model, made, out, silent, never, resume=True)
 
 
 def test_seeds_decide(tmp_path, text):
@@ -211,18 +214,45 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path):
     assert not bool(module.weight.isnan().any())
 
 
-def test_minutes_settle_the_steps(tmp_path):
-    module = torch.nn.Linear(1, 1)
-    loop = Loop(module, Schedule(minutes=0.01), tmp_path, "")
+@pytest.mark.parametrize("slow", [range(5), range(5, 10)])
+def test_minutes_end_it_and_the_rate_falls_with_them_at_any_pace(tmp_path, slow, monkeypatch):
+    """Neither a slow beginning nor a fast one tells how many steps there will be."""
+    module, clock, told = torch.nn.Linear(1, 1), [0.0], []
+    monkeypatch.setattr("rereader.training.compressor_loop.time.monotonic", lambda: clock[0])
+    loop = Loop(module, Schedule(minutes=1, warm_up=0, save_seconds=1e9), tmp_path, "")
 
-    def step(_number):
+    def step(number):
+        clock[0] += 6.0 if number in slow else 1.0
         module(torch.ones(1)).sum().backward()
         return {"loss": 1.0}
 
-    loop.run(step, silent, never)
-    planned = [row["total"] for row in loop.log.rows() if row["kind"] == "plan"]
-    assert len(planned) == 1 and 5 <= loop.counter.step <= planned[0]
-    assert loop.counter.step == planned[0] or loop.counter.seconds >= 0.6
+    loop.run(step, told.append, never)
+    rates = [row["rate"] for row in loop.log.rows() if row["kind"] == "step"]
+    assert loop.counter.seconds == 60 and loop.counter.step == 35 == told[-1].total
+    assert rates == sorted(rates, reverse=True) and rates[0] == pytest.approx(3e-4)
+    assert rates[-1] == pytest.approx(3e-5, rel=0.01)
+
+
+def test_two_trainings_keep_out_of_each_others_way(tmp_path):
+    with alone(tmp_path / "out"), pytest.raises(InputError, match="Another process trains"), alone(tmp_path / "out"):
+        pass
+    assert not (tmp_path / "out").exists()
+    with alone(tmp_path / "out"):
+        (tmp_path / "out" / "log.jsonl").write_text("")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["log.jsonl"]
+
+
+def test_the_callers_random_state_is_left_alone(tmp_path, text):
+    model = base()
+    before = torch.get_rng_state()
+    train(model, settings(text, steps=1, rank=2), tmp_path / "out", silent, never, resume=False)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_new_compressor_is_what_the_seed_decides():
+    model = base()
+    one, two, other = (model.new_tokens(2, "token", seed).state_dict() for seed in (0, 0, 1))
+    assert same(one, two) and not same(one, other)
 
 
 def test_rate_warms_up_and_falls(tmp_path):
@@ -339,7 +369,7 @@ def test_without_matplotlib_there_is_a_note(tmp_path, monkeypatch):
     log = TrainingLog(tmp_path / "log.jsonl")
     log.add("step", step=0, loss=1.0)
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
-    assert "rereader[bench]" in log.draw("loss", "loss", tmp_path / "loss.png")[0]
+    assert "rereader[train]" in log.draw("loss", "loss", tmp_path / "loss.png")[0]
 
 
 def test_running_mean():

@@ -9,9 +9,11 @@ import time
 
 import pytest
 from compressor_training import write_text
+from local_models import save_tiny
 
 from rereader.cli.main import run
 from rereader.models.tiny import tiny_model
+from rereader.schema import Interrupted
 
 SMALL = (
     "--window", "16", "--windows", "1", "--continuation", "8", "--ratios", "2,4", "--measured", "4", "--chunks", "2"
@@ -21,11 +23,7 @@ SMALL = (
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """The folder of a tiny model."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    model, tokenizer = tiny_model()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture
@@ -99,6 +97,25 @@ def test_wrong_input(told, tiny, text, arguments, message):
     assert message in errors and "Traceback" not in errors
 
 
+def test_paths_are_kept_in_full(told, tiny, text, tmp_path, monkeypatch):
+    """A training may go on from another folder than the one it began in."""
+    held_out = write_text(tmp_path / "held-out.txt", 40)
+    model = os.path.relpath(tiny, tmp_path)
+    chosen = ("--model", model, "--text", text.name, "--held-out", held_out.name)
+    monkeypatch.setattr("rereader.training.compressor.summarise", interrupted)
+    assert told("compressor", *chosen, "--steps", 2, "--out", tmp_path / "out", *SMALL)[0] == 130
+    monkeypatch.undo()
+    monkeypatch.setenv("REREADER_MODELS", str(tmp_path / "models"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code, output, errors = told("compressor", "--resume", "--out", tmp_path / "out")
+    assert code == 0 and "2 steps" in output, errors
+
+
+def interrupted(*_):
+    raise Interrupted("Stopped.", "Go on.")
+
+
 def test_an_unknown_model(told, text):
     code, _, errors = told("compressor", "--model", "no-such-model", "--text", text)
     assert code == 2 and "no-such-model" in errors
@@ -134,15 +151,17 @@ def test_help_has_examples(told, command):
     assert code == 0 and f"rereader train {command}" in output and "--resume" in output
 
 
-def test_joint(told, tiny, tmp_path):
+def test_joint(told, tiny, tmp_path, monkeypatch):
     small = ("--questions", 1, "--group", 2, "--facts", 1, "--filler", 0, "--model", tiny, "--steps", 2)
     assert told("joint", *small, "--frozen", "--out", "frozen")[0] == 0
     code, output, _ = told("joint", *small, "--out", "out", "--against", "frozen")
     assert code == 0 and "in the first tenth" in output and "The other training" in output
     code, output, _ = told("joint", *small, "--out", "third", "--against", "frozen", "--json")
     assert code == 0 and {"first_tenth", "last_tenth", "errors", "errors_above_other"} <= json.loads(output).keys()
+    monkeypatch.setattr("rereader.training.compressor_joint.train_jointly", None)
     code, _, errors = told("joint", *small, "--out", "fourth", "--against", "models")
-    assert code == 2 and "no log" in errors
+    assert code == 2 and "no finished training" in errors, "said before anything is trained"
+    assert not (tmp_path / "fourth").exists()
 
 
 def test_ctrl_c_keeps_the_training(tiny, text, tmp_path):

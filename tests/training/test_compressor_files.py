@@ -7,10 +7,10 @@ import torch
 from compressor_training import ids, passes
 
 from rereader.models.base import Sampling, Segment
-from rereader.models.kvmemory import Compression
+from rereader.models.kvmemory import MEMORY_TOKENS_FILE, Compression
+from rereader.models.learned import LearnedCompressor
 from rereader.models.local import LocalModel
 from rereader.models.memory_file import CompressorManifest, base_identity, load_tensors, restore_tokens, save_tokens
-from rereader.models.memory_tokens import load_compressor
 from rereader.models.tiny import tiny_model
 from rereader.schema import InputError
 
@@ -61,7 +61,7 @@ def test_another_models_compressor_is_refused(tmp_path):
 @pytest.mark.parametrize("what", ["cut", "flipped", "version"])
 def test_a_damaged_compressor_is_refused(tmp_path, what):
     saved(tmp_path)
-    path = tmp_path / "memory_tokens.safetensors"
+    path = tmp_path / MEMORY_TOKENS_FILE
     raw = bytearray(path.read_bytes())
     if what == "version":
         raw = bytearray(bytes(raw).replace(b'"format":"1"', b'"format":"9"'))
@@ -71,7 +71,7 @@ def test_a_damaged_compressor_is_refused(tmp_path, what):
         raw[-3] ^= 1
     path.write_bytes(raw)
     with pytest.raises(InputError, match="cannot be used"):
-        load_compressor(tmp_path)
+        LearnedCompressor.load(tmp_path)
 
 
 @pytest.mark.parametrize("values", ["{}", '{"base": 1}', "[", '{"base": "a", "base_name": "b", "end": 0, "window": 0}'])
@@ -82,7 +82,7 @@ def test_a_manifest_that_is_none_is_refused(values):
 
 def test_a_folder_without_compressor_is_refused(tmp_path):
     with pytest.raises(InputError, match="no trained compressor"):
-        load_compressor(tmp_path)
+        LearnedCompressor.load(tmp_path)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3"])
@@ -99,7 +99,7 @@ def test_blocks_of_a_local_model(tmp_path, family, layout):
     rendered = model._renderer.render(prompt)
     start, end = rendered.ranges[-1]
     assert blocks[0].length == end - start
-    assert blocks[0].places == load_compressor(tmp_path).kept(end - start, 4.0)
+    assert blocks[0].places == LearnedCompressor.load(tmp_path).kept(end - start, 4.0)
     before = run.begin(torch.tensor([rendered.ids[:start]]))
     whole = run.compress(before, torch.tensor([rendered.ids[start:end]]), tokens, 16, 4.0)
     for number, (keys, values) in enumerate(whole.after(before.places, before.length).layers):
@@ -141,4 +141,6 @@ def test_settings_it_was_not_trained_for_are_refused(tmp_path, how, message):
     model = LocalModel(*tiny_model(), name="tiny")
     with pytest.raises(InputError, match=message):
         model.compress_kv([(OPENING, Segment("user", TEXT))], Compression(str(tmp_path), how.ratio, how.budgets))
+    with pytest.raises(InputError, match=message):  # asked before anything is given up for what would be made
+        model.kv_bytes(100, Compression(str(tmp_path), how.ratio, how.budgets), "int8")
     model.close()

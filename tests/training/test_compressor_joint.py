@@ -189,7 +189,10 @@ def test_rewards_of_tenths():
 
 
 def test_a_folder_without_rewards_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no log"):
+    with pytest.raises(InputError, match="no finished training"):
+        rewards_in(tmp_path)
+    TrainingLog(tmp_path / "log.jsonl").add("step", step=0, reward=1.0)
+    with pytest.raises(InputError, match="no finished training"):
         rewards_in(tmp_path)
 
 

@@ -12,7 +12,7 @@ from rereader.cli.main import app, run
 from rereader.models.gatehead import PROBES, read_head
 from rereader.models.hashing import HashingEmbedder
 from rereader.models.tiny import tiny_model
-from rereader.schema import InputError, Interrupted
+from rereader.schema import Budget, InputError, Interrupted
 from rereader.testing.sessions import scripted_models, scripted_session
 from rereader.training.gate import GatePlan, check_out, train_gate_head, train_gate_lora
 
@@ -96,12 +96,15 @@ def test_missing_data_are_said_before_anything_is_loaded(tmp_path, monkeypatch, 
     assert "REREADER_DATA is not set" in capsys.readouterr().err
 
 
-def test_a_place_is_checked_before_hours_are_spent(tmp_path):
+def test_a_place_is_checked_before_hours_are_spent(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
         check_out(tmp_path / "file", folder=True)
     check_out(tmp_path / "new", folder=True)
     check_out(tmp_path / "new", folder=False)
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(InputError, match="may not be written"):
+        check_out(tmp_path / "new" / "deep" / "gate", folder=False)
 
 
 def test_stopped_it_writes_nothing(data, tmp_path):
@@ -167,6 +170,17 @@ def test_adapters_are_trained_into_a_folder(data, tmp_path, monkeypatch):
     chunks = len(step.detail["decisions"])
     assert step.detail["trained_gate"] == "lora" and len(step.calls) == chunks > 2
     assert step.usage.calls == chunks and step.usage.prompt_tokens > 0
+    _check_budget_cuts_between_batches(session, document, settings, step.detail["log_odds"], monkeypatch)
     gate_model = open_lora(tmp_path / "lora", scorer)
     assert gate_model.name == "tiny+lora"
     session.close()
+
+
+def _check_budget_cuts_between_batches(session, document, settings, odds, monkeypatch):
+    """What was scored before a budget was spent is kept: the next run has those calls for nothing."""
+    monkeypatch.setattr("rereader.agents.gates_trained._PROMPTS_AT_ONCE", 1)
+    question = "Who keeps the red lantern by night?"
+    brief = session.ask(question, [document.id], settings=settings, budget=Budget(calls=2))
+    assert brief.usage.calls == 2
+    answer = session.ask(question, [document.id], settings=settings)
+    assert answer.usage.cached_calls >= 2 and answer.usage.calls == len(odds)

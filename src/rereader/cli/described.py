@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from rereader.graphs.registry import ReadingGraph
 
 _ARGS = re.compile(r"^Args:\n((?:[ ]{4}.*\n?|\n)+)", re.MULTILINE)
 _ENTRY = re.compile(r"^ {4}(\w+): ((?:.*\n?)(?:^ {8}.*\n?|^\n)*)", re.MULTILINE)
+_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ def settings_of(graph: ReadingGraph) -> list[Setting]:
     for kind in graph.settings_type.__mro__:
         for name, meaning in _told(kind).items():
             meanings.setdefault(name, meaning)
-    hints = get_type_hints(graph.settings_type)
+    hints = get_type_hints(graph.settings_type, include_extras=True)
     found = {
         field.name: Setting(field.name, field.default, _values(hints[field.name]), meanings.get(field.name, ""))
         for field in fields(graph.settings_type)
@@ -45,6 +47,18 @@ def _told(kind: type) -> dict[str, str]:
 
 
 def _values(hint: Any) -> str:
+    if get_origin(hint) is Annotated:
+        kind, *more = get_args(hint)
+        return " ".join([_values(kind), *_bounds(more)])
     if get_origin(hint) is Literal:
         return " | ".join(map(str, get_args(hint)))
     return "true | false" if hint is bool else getattr(hint, "__name__", str(hint))
+
+
+def _bounds(annotations: Iterable[Any]) -> Iterator[str]:
+    """``>= 1`` and the like, of what pydantic checks."""
+    for annotation in annotations:
+        for bound in getattr(annotation, "metadata", [annotation]):
+            for name, sign in _SIGNS.items():
+                if (value := getattr(bound, name, None)) is not None:
+                    yield f"{sign} {value:g}"

@@ -101,6 +101,8 @@ def show_run(report: Report) -> None:
     console.print(table)
     if spent := outcome(report.steps):
         console.print(Text(spent, style="dim"))
+    if run.failure:
+        console.print(Text(report.ending, style="red"))
     show_answer(report)
 
 
@@ -121,8 +123,8 @@ def step_cells(step: Step) -> tuple[str, ...]:
 
 
 def _chunks(keys: Sequence[Sequence[int]]) -> str:
-    """Chunks given as ``[document position, ordinal]``; the document is said where there are several."""
-    several = len({position for position, _ in keys}) > 1
+    """Chunks given as ``[document position, ordinal]``; the document is said unless all are of the first."""
+    several = any(position for position, _ in keys)
     return ", ".join(f"{position + 1}:{ordinal}" if several else str(ordinal) for position, ordinal in keys)
 
 

@@ -29,7 +29,7 @@ def plain(text: str) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     yield f"# {plain(report.run.question)}\n"
-    yield (_claims(report) or f"*The run has no answer; it is {report.run.status}.*") + "\n"
+    yield (_claims(report) or f"*The run has no answer; it is {report.ending}*") + "\n"
     answer = report.answer
     if answer is not None:
         for warning in answer.warnings:

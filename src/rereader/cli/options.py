@@ -78,6 +78,9 @@ Confirm = Annotated[bool, typer.Option("--confirm", help="Show what it will cost
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown with footnotes.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page to this file; it needs no other file.")]
 
+_READS = {"text": ("gist", "raw"), "kv": ("kv",), "both": ("both",)}
+"""What each word of ``--memory`` may have a graph read, the usual one first."""
+
 
 def role_names(
     config: Config,
@@ -106,18 +109,27 @@ def reader_name(config: Config, model: str | None, base_url: str | None, api_key
 
 
 def graph_settings(values: list[str] | None, gist: str | None, memory: str | None = None) -> dict[str, Any]:
-    """Settings of a graph from ``NAME=VALUE`` pairs and the options that have a name of their own."""
+    """Settings of a graph from ``NAME=VALUE`` pairs and the options that have a name of their own.
+
+    Raises:
+        InputError: If an option cannot be used, or says something else than a pair.
+    """
     settings: dict[str, Any] = pairs(values or [], "--set")
     if gist:
         settings["gist"] = gist
-    if memory is not None and memory not in ("text", "kv", "both"):
+    if memory is not None:
+        settings["reads"] = _read(memory, settings.get("reads"))
+    return settings
+
+
+def _read(memory: str, reads: str | None) -> str:
+    """What ``--memory`` has a graph read, perhaps as ``--set reads=`` says more exactly."""
+    if memory not in _READS:
         hint = "What the search index holds is another thing: --set memory=gist or --set memory=raw."
         raise InputError(f"--memory {memory!r} is none of text, kv and both.", hint)
-    if memory == "text":
-        settings.setdefault("reads", "gist")
-    elif memory:
-        settings["reads"] = memory
-    return settings
+    if reads is not None and reads not in _READS[memory]:
+        raise InputError(f"--memory {memory} and --set reads={reads} do not go together.", "Leave one of them out.")
+    return reads or _READS[memory][0]
 
 
 def check_memory(memory: str | None, graph: str) -> None:

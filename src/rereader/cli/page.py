@@ -61,7 +61,7 @@ def file_links(report: Report) -> dict[int, str]:
 
 def _answer(report: Report) -> str:
     if not report.pieces:
-        return f'<span class="bare">The run has no answer; it is {escape(report.run.status)}.</span>'
+        return f'<span class="bare">The run has no answer; it is {escape(report.ending)}</span>'
     shown = []
     for number, piece in enumerate(report.pieces, 1):
         marks = "".join(f'<a href="#quote-{note}" aria-label="Quote {note}">[{note}]</a>' for note in piece.notes)

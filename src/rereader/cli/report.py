@@ -47,6 +47,12 @@ class Report:
         """The run's answer, if it has one."""
         return self.run.answer
 
+    @property
+    def ending(self) -> str:
+        """How a run without an answer ended, and why if it failed."""
+        status = self.run.status.replace("_", " ")
+        return f"{status}: {self.run.failure}" if self.run.failure else f"{status}."
+
     def note(self, number: int) -> Note:
         """The quote of this number.
 

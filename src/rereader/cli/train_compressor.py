@@ -13,6 +13,8 @@ from rereader.cli import options
 from rereader.cli.console import interruptible, notes, output, print_json
 from rereader.cli.progress import listener
 from rereader.config import load_config
+from rereader.models.catalogue import is_path
+from rereader.models.installed import own_path
 from rereader.schema import Event, InputError, Progress
 
 if TYPE_CHECKING:
@@ -98,7 +100,7 @@ def compressor(
     }
     folder = _folder(out, given, resume, "compressor")
     models = load_config(models_dir=models_dir).models_dir
-    with _running(quiet=quiet) as (told, cancelled):
+    with _running(folder, quiet=quiet) as (told, cancelled):
         found = _train(_given(given), folder, models, told, cancelled, resume=resume)
     _tell(found.notes)
     if json:
@@ -164,10 +166,10 @@ def joint(
     }
     folder = _folder(out, given, resume, "joint")
     models = load_config(models_dir=models_dir).models_dir
-    with _running(quiet=quiet) as (told, cancelled):
+    other = _rewards(against) if against else None
+    with _running(folder, quiet=quiet) as (told, cancelled):
         rewards, hints = _train_jointly(_given(given), folder, models, told, cancelled, resume=resume)
     _tell(hints)
-    other = _rewards(against) if against else None
     if json:
         more = {"errors_above_other": rewards.errors_above(other)} if other else {}
         values = {"first_tenth": rewards.first, "last_tenth": rewards.last, "errors": rewards.errors}
@@ -179,27 +181,23 @@ def joint(
 def _train(
     given: Mapping[str, Any], folder: Path, models: Path, told: Listener, cancelled: Cancelled, *, resume: bool
 ) -> Trained:
-    from rereader.training.compressor_base import load_base, require_training
-
-    require_training()
     from rereader.training.compressor import train
+    from rereader.training.compressor_base import load_base
     from rereader.training.compressor_settings import CompressorSettings, make_settings, read_settings
     from rereader.training.compressor_texts import default_texts
 
     if resume:
         settings = read_settings(CompressorSettings, folder)
     else:
-        texts = given.get("texts") or default_texts(models)
-        settings = make_settings(CompressorSettings, {**given, "texts": [path.absolute() for path in texts]})
+        texts = given.get("texts") or [path.absolute() for path in default_texts(models)]
+        settings = make_settings(CompressorSettings, {**given, "texts": texts})
     return train(load_base(settings.model, models), settings, folder, told, cancelled, resume=resume)
 
 
 def _train_jointly(
     given: Mapping[str, Any], folder: Path, models: Path, told: Listener, cancelled: Cancelled, *, resume: bool
 ) -> tuple[Rewards, tuple[str, ...]]:
-    from rereader.training.compressor_base import load_base, require_training
-
-    require_training()
+    from rereader.training.compressor_base import load_base
     from rereader.training.compressor_joint import train_jointly
     from rereader.training.compressor_settings import JointSettings, make_settings, read_settings
 
@@ -209,11 +207,20 @@ def _train_jointly(
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     """What the user wrote, the schedule on its own."""
-    found = {name: value for name, value in values.items() if value is not None and name not in _SCHEDULE}
+    found = {name: _in_full(value) for name, value in values.items() if value is not None and name not in _SCHEDULE}
     schedule = {name: values[name] for name in _SCHEDULE if values[name] is not None}
     if "steps" not in schedule:
         schedule.setdefault("minutes", _MINUTES)
-    return {"model": _MODEL, **found, "schedule": schedule}
+    model = found.get("model", _MODEL)
+    path = own_path(model)
+    return {**found, "model": str(path.absolute()) if is_path(model) and path.exists() else model, "schedule": schedule}
+
+
+def _in_full(value: Any) -> Any:
+    """Paths in full, since a training may go on from another folder."""
+    if isinstance(value, list):
+        return [_in_full(one) for one in value]
+    return value.absolute() if isinstance(value, Path) else value
 
 
 def _folder(out: Path | None, given: Mapping[str, Any], resume: bool, kind: str) -> Path:
@@ -236,8 +243,13 @@ def _folder(out: Path | None, given: Mapping[str, Any], resume: bool, kind: str)
 
 
 @contextmanager
-def _running(*, quiet: bool) -> Iterator[tuple[Listener, Cancelled]]:
-    with interruptible() as cancel, listener(quiet=quiet) as listen:
+def _running(folder: Path, *, quiet: bool) -> Iterator[tuple[Listener, Cancelled]]:
+    from rereader.training.compressor_base import require_training
+
+    require_training()
+    from rereader.training.compressor_loop import alone
+
+    with alone(folder), interruptible() as cancel, listener(quiet=quiet) as listen:
         yield _told(listen), cancel.is_set
 
 

@@ -77,6 +77,19 @@ def full_context(engine: Engine, job: Job, question: Ids) -> dict[str, float]:
     return clock.parts
 
 
+def looked(engine: Engine, job: Job, heads: Sequence[Head], *, whole: bool) -> dict[str, float]:
+    """Read the text for what a question looks at in it, and write nothing, as with a text past the window."""
+    clock = Clock(engine.device.type)
+    engine.forget()
+    deepest = None if whole else max(head.layer for head in heads)
+    with clock.timing("read"):
+        context = engine.read(job.text, [len(job.text)], _never, deepest=deepest)
+    with clock.timing("look"):
+        for question in (job.questions[0], job.questions[2]):
+            engine.attend(context, question, heads)
+    return clock.parts
+
+
 def replayed(engine: Engine, job: Job, question: Ids, heads: Sequence[Head], *, warm: bool = False) -> dict[str, float]:
     """Look in rounds, replay and reply: seconds by part."""
     clock = Clock(engine.device.type)
@@ -182,6 +195,8 @@ def _ways(
     first, second, _ = job.questions
     ways: dict[str, Callable[[], dict[str, float]]] = {
         "full-context": lambda: full_context(engine, job, first),
+        "look, all layers": lambda: looked(engine, job, heads, whole=True),
+        "look": lambda: looked(engine, job, heads, whole=False),
         "cold": lambda: replayed(engine, job, first, heads),
         "warm": lambda: replayed(engine, job, second, heads, warm=True),
     }

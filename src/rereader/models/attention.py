@@ -24,6 +24,7 @@ from transformers.masking_utils import sdpa_mask
 
 from rereader.models.base import Head
 from rereader.models.chunked import seen_by
+from rereader.models.shallow import Enough
 from rereader.models.visible import Visible
 from rereader.schema.errors import InputError, ModelError
 
@@ -108,7 +109,7 @@ class Probe:
         self._peaks |= dict(zip(places, peaks.cpu(), strict=True))
         self._left.discard(layer)
         if not self._left:
-            raise _Enough
+            raise Enough
 
     def rows(self) -> Rows:
         """What was taken down.
@@ -143,10 +144,6 @@ class Probe:
             yield start, hidden
 
 
-class _Enough(Exception):
-    """Every chosen layer came by."""
-
-
 @contextmanager
 def probing(model: Any) -> Iterator[None]:
     """Let the model's forward pass take ``probe=``; ends quietly when the probe has seen enough.
@@ -160,7 +157,7 @@ def probing(model: Any) -> Iterator[None]:
     config._attn_implementation = _NAME
     try:
         yield
-    except _Enough:
+    except Enough:
         pass
     finally:
         config._attn_implementation = before

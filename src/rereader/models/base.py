@@ -234,13 +234,20 @@ class LanguageModel(ABC):
         raise self._hidden()
 
     def attention(
-        self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None, keep: TextFile | None = None
+        self,
+        prompt: Prompt,
+        heads: Sequence[Head],
+        cancel: Cancel | None = None,
+        keep: TextFile | None = None,
+        *,
+        whole: bool = False,
     ) -> Attention:
         """Where what follows a prompt's last cacheable segment looks, by chosen heads; memory counts as cacheable.
 
-        The text up to there is read once and kept: the next question, and a reply to the same prompt, go on from it.
-        With ``keep`` what stands before the first cacheable segment's end is taken from that file, or put there if the
-        file is missing or cannot be used.
+        The text up to there is read once and held, so the next question goes on from it. It is read no deeper than the
+        deepest head, unless it is to be read ``whole``: then a reply to the same prompt goes on from it, too. With
+        ``keep`` what stands before the first cacheable segment's end is taken from that file, or put there if the file
+        is missing or cannot be used.
 
         Raises:
             InputError: If a head does not exist, nothing is cacheable, or the prompt does not fit the window.
@@ -248,8 +255,8 @@ class LanguageModel(ABC):
         """
         raise self._hidden()
 
-    def text_bytes(self, tokens: int, precision: Precision) -> int:
-        """Bytes that a kept text of so many tokens takes on disk.
+    def text_bytes(self, tokens: int, precision: Precision, heads: Sequence[Head] = ()) -> int:
+        """Bytes that a kept text of so many tokens takes on disk, read no deeper than some heads, or whole.
 
         Raises:
             ModelError: If the model keeps no texts.
@@ -296,7 +303,8 @@ class LanguageModel(ABC):
         """Compress texts, each on its own and without a question, to keys and values that stand in for them.
 
         A prompt's last segment is the text; what stands before it is read first and not kept. A block is read best
-        after the same beginning: at ratio 1 that gives what reading the text there would give.
+        after the same beginning: at ratio 1 that gives, up to rounding in bfloat16, what reading the text there would
+        give.
 
         Raises:
             InputError: If a setting is unknown, a text is empty, or a prompt does not fit the window.
@@ -304,11 +312,20 @@ class LanguageModel(ABC):
         """
         raise self._hidden()
 
+    def compress_tokens(self, prompts: Sequence[Prompt], compression: Compression) -> list[int]:
+        """Tokens that go through the model when :meth:`compress_kv` is given each prompt; some read a text twice.
+
+        Raises:
+            InputError: If a setting is unknown.
+        """
+        return self.prompt_tokens(prompts)
+
     def load_kv(self, path: Path) -> KVMemory:
         """A compressed text from its file.
 
         Raises:
             FileNotFoundError: If there is none.
+            ModelError: If the model reads no compressed texts.
             UnusableBlock: If it is damaged, or another model's.
         """
         raise self._hidden()

@@ -224,7 +224,7 @@ def peak_bytes(device: str) -> int:
 
 def _engine(model: Any) -> Engine:
     from rereader.models.engine import Engine
-    from rereader.models.local import block_tokens
+    from rereader.models.room import block_tokens
 
     return Engine(model, block_tokens=block_tokens(model.device.type))
 

@@ -24,7 +24,7 @@ _NAME = "rereader_chunked"
 class Watch(Protocol):
     """Whoever looks on while a model attends."""
 
-    def see(self, layer: int, query: torch.Tensor, key: torch.Tensor, scale: float) -> None:
+    def see(self, layer: int, query: torch.Tensor, key: torch.Tensor, scale: float, window: int | None) -> None:
         """Take down what is needed.
 
         Args:
@@ -32,6 +32,7 @@ class Watch(Protocol):
             query: Rotated queries: [rows, heads, queries, size].
             key: Rotated keys, those of the queries' own tokens the last: [rows, key heads, tokens, size].
             scale: Factor of their products.
+            window: Positions that the layer looks back, its own included; ``None`` for all.
         """
 
 
@@ -50,8 +51,13 @@ def require_chunked(model: Any) -> None:
     Raises:
         ModelError: If it does not.
     """
-    if model.config.get_text_config()._attn_implementation != _NAME:
+    if not is_chunked(model):
         raise ModelError("The model does not attend by SDPA.", "Load it with attn_implementation='sdpa'.")
+
+
+def is_chunked(model: Any) -> bool:
+    """Whether a model attends by :func:`attend`."""
+    return bool(model.config.get_text_config()._attn_implementation == _NAME)
 
 
 def mask_unless_causal(
@@ -105,7 +111,7 @@ def attend(
     count, past = query.shape[2], key.shape[2] - query.shape[2]
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     if watch is not None:
-        watch.see(_number(module), query, key, scale)
+        watch.see(_number(module), query, key, scale, options.get("sliding_window"))
     attention_mask = seen_by(visible, module, query, key, attention_mask, options)
     if attention_mask is None and past and count > 1:
         if _has_kernel(query):

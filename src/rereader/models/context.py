@@ -17,6 +17,7 @@ class Context:
         cache: Keys and values of its tokens, one row; what stands after them does not count.
         exact: Whether they are as the model made them.
         memory_end: Where compressed texts end in it; 0 if it has none.
+        deepest: The last layer that has keys; ``None`` if all have.
     """
 
     ids: tuple[int, ...]
@@ -24,6 +25,7 @@ class Context:
     cache: kv.RoomyCache
     exact: bool = True
     memory_end: int = 0
+    deepest: int | None = None
 
     @property
     def length(self) -> int:
@@ -38,6 +40,10 @@ class Context:
                 break
             held = mine
         return held
+
+    def reaches(self, deepest: int | None) -> bool:
+        """Whether it was read as deep as some layer; ``None`` means through all of them."""
+        return self.deepest is None or (deepest is not None and deepest <= self.deepest)
 
     def rewind(self) -> None:
         """Take off what was put after the text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import pairwise
@@ -21,6 +22,7 @@ from rereader.models.logprobs import gather_logprobs, require_numbers
 from rereader.models.prefix import PrefixStore
 from rereader.models.recalled import Recalled
 from rereader.models.rendering import Rendered
+from rereader.models.shallow import Enough, UpTo, depth
 from rereader.models.visible import Visible
 from rereader.schema.errors import InputError, Interrupted
 from rereader.schema.events import Cancelled
@@ -166,6 +168,7 @@ class Engine:
         *,
         exact: bool = True,
         memory: Recalled | None = None,
+        deepest: int | None = None,
     ) -> Context:
         """Read a text that questions will be put to, boundary by boundary like a prefix.
 
@@ -178,9 +181,12 @@ class Engine:
             cancelled: Whether to stop.
             exact: Whether to share keys and values that are as the model made them; else those that are not.
             memory: Compressed texts that stand in the text; their ends are among the boundaries.
+            deepest: The deepest layer whose attention will be asked for; nothing can be written after the text then.
         """
         wanted, ends, kept = tuple(ids), tuple(boundaries), self._context
-        held = self.held(wanted, ends, exact=exact)
+        deepest = None if memory else depth(self.prefill_model, deepest)
+        held = self.held(wanted, ends, exact=exact, deepest=deepest)
+        deepest = kept.deepest if kept is not None and held else deepest
         self._context = None  # a stop in the middle leaves none
         cache = kv.empty_cache() if kept is None or not held else kept.cache
         kv.rewind(cache, held)
@@ -191,19 +197,21 @@ class Engine:
             if memory is not None and start == memory.start:
                 self.recaller.put(cache, memory)
             else:
-                self._read(self.prefill_model, cache, torch.tensor([wanted[start:end]]), torch.tensor([0]), cancelled)
+                self._read_text(cache, wanted[start:end], deepest, cancelled)
         kv.check(cache, len(wanted))
-        self._context = Context(wanted, ends, cache, exact or not held, memory.end if memory else 0)
+        self._context = Context(wanted, ends, cache, exact or not held, memory.end if memory else 0, deepest)
         return self._context
 
-    def take_up(self, ids: Sequence[int], cache: kv.RoomyCache, *, exact: bool) -> None:
+    def take_up(self, ids: Sequence[int], cache: kv.RoomyCache, *, exact: bool, deepest: int | None = None) -> None:
         """Make a text that was read earlier in one go, with its keys and values, the last one."""
         kv.check(cache, len(ids))
-        self._context = Context(tuple(ids), (len(ids),), cache, exact)
+        self._context = Context(tuple(ids), (len(ids),), cache, exact, deepest=deepest)
 
-    def held(self, ids: Sequence[int], boundaries: Sequence[int], *, exact: bool = True) -> int:
-        """Tokens that a text would share with the last one."""
-        if self._context is None or self._context.exact != exact:
+    def held(
+        self, ids: Sequence[int], boundaries: Sequence[int], *, exact: bool = True, deepest: int | None = None
+    ) -> int:
+        """Tokens that a text would share with the last one, if that was read as deep."""
+        if self._context is None or self._context.exact != exact or not self._context.reaches(deepest):
             return 0
         return self._context.shared(tuple(ids), tuple(boundaries))
 
@@ -283,8 +291,11 @@ class Engine:
         first = require_numbers(batch.logits.log_softmax(-1))
         result[:, 0] = first[index.to(self.device), targets[:, 0].to(self.device)].cpu()
         if longest > 1:
+            # A continuation's padding lies on the right, where the causal mask hides it from every real token.
             cache = kv.select(batch.cache, index.to(self.device))
-            self._score_rest(cache, batch.pads[index], targets, result, cancelled)
+            for start, logits in self._blocks(cache, targets[:, :-1], batch.pads[index], cancelled):
+                wanted = targets[:, start + 1 : start + 1 + logits.shape[1]]
+                result[:, start + 1 : start + 1 + logits.shape[1]] = gather_logprobs(logits, wanted)
         inside = torch.arange(longest) < torch.tensor([len(ids) for ids in continuations])[:, None]
         return torch.where(inside, result, torch.zeros(()))
 
@@ -302,29 +313,19 @@ class Engine:
         cache, pads = kv.empty_cache(), torch.zeros(len(ids), dtype=torch.long)
         if first:
             self._read(self.prefill_model, cache, ids[:, :first], pads, cancelled)
+        for start, logits in self._blocks(cache, ids[:, first:], pads, cancelled):
+            yield first + start, logits
+        kv.check(cache, ids.shape[1])
+
+    def _blocks(
+        self, cache: kv.RoomyCache, ids: torch.Tensor, pads: torch.Tensor, cancelled: Cancelled
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Read rows of one length; the start of each block of columns, and the logits after its tokens."""
         step = max(1, self._block // len(ids) // 8)
-        for start in range(first, ids.shape[1], step):
+        for start in range(0, ids.shape[1], step):
             _stop_if(cancelled)
             part = ids[:, start : start + step]
             yield start, self._forward(self.prefill_model, cache, part, pads, part.shape[1])
-        kv.check(cache, ids.shape[1])
-
-    def _score_rest(
-        self,
-        cache: kv.RoomyCache,
-        pads: torch.Tensor,
-        targets: torch.Tensor,
-        result: torch.Tensor,
-        cancelled: Cancelled,
-    ) -> None:
-        # A continuation's padding lies on the right, where the causal mask hides it from every real token.
-        step = max(1, self._block // len(targets) // 8)
-        for start in range(0, targets.shape[1] - 1, step):
-            _stop_if(cancelled)
-            part = targets[:, start : min(start + step, targets.shape[1] - 1)]
-            logits = self._forward(self.prefill_model, cache, part, pads, part.shape[1])
-            end = start + 1 + part.shape[1]
-            result[:, start + 1 : end] = gather_logprobs(logits, targets[:, start + 1 : end])
 
     def _extend(
         self, prefix: kv.KVPrefix | None, length: int, ids: tuple[int, ...], cancelled: Cancelled
@@ -348,6 +349,18 @@ class Engine:
             _stop_if(cancelled)
             logits = self._forward(model, cache, ids[:, start : start + step], pads, 1, **options)
         return logits
+
+    def _read_text(self, cache: kv.RoomyCache, ids: Sequence[int], deepest: int | None, cancelled: Cancelled) -> None:
+        """Read tokens of a text, as deep as is wanted."""
+        rows, unpadded = torch.tensor([ids]), torch.tensor([0])
+        if deepest is None:
+            self._read(self.prefill_model, cache, rows, unpadded, cancelled)
+            return
+        for start in range(0, len(ids), self._block):
+            _stop_if(cancelled)
+            with suppress(Enough):
+                part = rows[:, start : start + self._block]
+                self._forward(self.prefill_model, cache, part, unpadded, 1, watch=UpTo(deepest))
 
     def _forward(
         self, model: Any, cache: kv.RoomyCache, ids: torch.Tensor, pads: torch.Tensor, keep: int, **options: Any

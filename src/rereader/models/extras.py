@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 
 from rereader.schema.errors import MissingExtra
 
@@ -13,10 +14,24 @@ def require_local() -> None:
     Raises:
         MissingExtra: If one of them is not installed.
     """
-    for package in ("torch", "transformers"):
+    require(("torch", "transformers"), "Local models", "local")
+
+
+def require(packages: Sequence[str], feature: str, extra: str) -> None:
+    """Make sure that packages can be imported.
+
+    Args:
+        packages: Their names.
+        feature: What needs them.
+        extra: What brings them along.
+
+    Raises:
+        MissingExtra: If one of them is not installed.
+    """
+    for package in packages:
         try:
             found = importlib.util.find_spec(package) is not None
         except (ImportError, ValueError):
             found = False
         if not found:
-            raise MissingExtra("Local models", "local")
+            raise MissingExtra(feature, extra)

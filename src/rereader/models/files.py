@@ -32,6 +32,35 @@ def hash_file(path: Path, cancel: Cancel | None = None) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of ``path`` when it is finished, synced, with the mode of any new file.
+
+    Raises:
+        OSError: If it cannot be written; then ``path`` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield beside
+        share(beside)
+        with beside.open("r+b") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def share(path: Path) -> None:
+    """Give a file the mode that the user's files have; those of safetensors may be read by their owner only."""
+    sample = path.with_name(f".{uuid.uuid4().hex[:8]}.part")
+    try:
+        sample.touch()
+        path.chmod(sample.stat().st_mode & 0o777)
+    finally:
+        sample.unlink(missing_ok=True)
+
+
 def check_cancel(cancel: Cancel | None) -> None:
     """Raise :class:`Interrupted` if ``cancel`` is set."""
     if cancel is not None and cancel.is_set():

@@ -7,7 +7,8 @@ resembles everything tells little by resembling one more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from rereader.models.base import Float32Array
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-_VALUES = (
+_DENSE = (
     "cosine",
     "second cosine",
     "mean cosine",
@@ -24,23 +25,17 @@ _VALUES = (
     "cosine with what is known",
     "cosine with what is not known",
     "cosine with both",
+)
+_VALUES = (
+    *_DENSE,
     "coverage by a passage",
     "coverage by the chunk",
     "coverage of what is not known",
     "rarest word",
     "coverage of a lead",
 )
-_COMPARED = (
-    "cosine",
-    "cosine of the mean",
-    "cosine with what is not known",
-    "cosine with both",
-    "coverage by a passage",
-    "coverage by the chunk",
-    "coverage of what is not known",
-    "rarest word",
-    "coverage of a lead",
-)
+_ALONE = {"second cosine", "mean cosine", "cosine with what is known"}
+_COMPARED = tuple(name for name in _VALUES if name not in _ALONE)
 FEATURES = (
     *_VALUES,
     *(f"{name}, below the best" for name in _COMPARED),
@@ -72,30 +67,31 @@ class Words:
         """No words."""
         return cls(np.zeros((0, 0), dtype=np.bool_), np.zeros(0, dtype=np.int64), np.zeros(0))
 
-    def of(self, wanted: NDArray[np.bool_]) -> Words:
-        """Those of the words that are wanted: bool [words]."""
-        return replace(self, held=self.held[:, wanted], rarity=self.rarity[wanted])
-
     def by_passage(self, memories: int) -> Floats:
         """Share of the words' weight that each memory's best passage holds: float64 [memories]."""
         return _best(self.held @ self.rarity, self.chunk, memories) / max(1e-9, float(self.rarity.sum()))
 
-    def by_chunk(self, memories: int) -> Floats:
-        """Share of the words' weight that all passages of each memory hold together: float64 [memories]."""
-        shares: Floats = self._in_chunks(memories) @ self.rarity
-        return shares / max(1e-9, float(self.rarity.sum()))
-
-    def rarest(self, memories: int) -> Floats:
-        """Weight of each memory's rarest word, as a share of that of the rarest of all: float64 [memories]."""
-        most = max(1e-9, float(self.rarity.max(initial=0.0)))
-        heaviest: Floats = (self._in_chunks(memories) * self.rarity).max(axis=1, initial=0.0)
-        return heaviest / most
-
-    def _in_chunks(self, memories: int) -> NDArray[np.bool_]:
+    def in_chunks(self, memories: int) -> NDArray[np.bool_]:
+        """Which words the passages of each memory hold together: bool [memories, words]."""
         found = np.zeros((memories, len(self.rarity)), dtype=np.bool_)
         passages, words = np.nonzero(self.held)
         found[self.chunk[passages], words] = True
         return found
+
+
+@dataclass(frozen=True)
+class Units:
+    """Vectors of the sentences of some memories that follow one another.
+
+    Args:
+        memories: How many memories.
+        vectors: float32 [units, d].
+        owner: Which of these memories each belongs to, the first one being 0: int64 [units].
+    """
+
+    memories: int
+    vectors: Float32Array
+    owner: Ints
 
 
 @dataclass(frozen=True)
@@ -106,8 +102,7 @@ class GateInputs:
         memories: How many there are.
         question: The question's vector: float32 [d].
         known: Vectors of what the working memory holds: float32 [k, d].
-        units: Vectors of the memories' sentences: float32 [units, d].
-        owner: The memory of each unit: int64 [units].
+        units: The vectors of all memories, part by part in order; they are looked at once, and never all together.
         words: The question's words.
         fresh: Which of them the working memory does not hold: bool [words].
         leads: The rarest new words of each record of the working memory.
@@ -116,8 +111,7 @@ class GateInputs:
     memories: int
     question: Float32Array
     known: Float32Array
-    units: Float32Array
-    owner: Ints
+    units: Iterable[Units]
     words: Words
     fresh: NDArray[np.bool_]
     leads: tuple[Words, ...] = ()
@@ -136,18 +130,23 @@ def features(inputs: GateInputs) -> Float32Array:
 
 
 def _dense(inputs: GateInputs) -> dict[str, Floats]:
-    n, owner = inputs.memories, inputs.owner
-    cosines = (inputs.units @ inputs.question).astype(np.float64)
+    parts = [_dense_part(inputs, units) for units in inputs.units]
+    return {name: np.concatenate([np.zeros(0), *(part[name] for part in parts)]) for name in _DENSE}
+
+
+def _dense_part(inputs: GateInputs, units: Units) -> dict[str, Floats]:
+    n, owner, vectors = units.memories, units.owner, units.vectors
+    cosines = (vectors @ inputs.question).astype(np.float64)
     first = _best(cosines, owner, n)
-    means = _sums(inputs.units, owner, n)
+    means = _sums(vectors, owner, n)
     count = np.maximum(1, np.bincount(owner, minlength=n))
     mean_cosine = np.bincount(owner, cosines, n) / count
     known, rest, both = first * 0.0, first, first
     if len(inputs.known):
-        known = _best((inputs.units @ inputs.known.T).max(axis=1), owner, n)
+        known = _best((vectors @ inputs.known.T).max(axis=1), owner, n)
         middle = _unit(inputs.known.mean(axis=0))
-        rest = _best(inputs.units @ _unit(inputs.question - (inputs.question @ middle) * middle), owner, n)
-        both = _best(inputs.units @ _unit(inputs.question + middle), owner, n)
+        rest = _best(vectors @ _unit(inputs.question - (inputs.question @ middle) * middle), owner, n)
+        both = _best(vectors @ _unit(inputs.question + middle), owner, n)
     return {
         "cosine": first,
         "second cosine": _best(np.where(cosines >= first[owner], -np.inf, cosines), owner, n),
@@ -160,15 +159,22 @@ def _dense(inputs: GateInputs) -> dict[str, Floats]:
 
 
 def _lexical(inputs: GateInputs) -> dict[str, Floats]:
-    n, words = inputs.memories, inputs.words
+    n, rarity, fresh = inputs.memories, inputs.words.rarity, inputs.fresh
+    held = inputs.words.in_chunks(n)
     leads = [lead.by_passage(n) for lead in inputs.leads]
     return {
-        "coverage by a passage": words.by_passage(n),
-        "coverage by the chunk": words.by_chunk(n),
-        "coverage of what is not known": words.of(inputs.fresh).by_chunk(n),
-        "rarest word": words.rarest(n),
+        "coverage by a passage": inputs.words.by_passage(n),
+        "coverage by the chunk": _covered(held, rarity),
+        "coverage of what is not known": _covered(held[:, fresh], rarity[fresh]),
+        "rarest word": (held * rarity).max(axis=1, initial=0.0) / max(1e-9, float(rarity.max(initial=0.0))),
         "coverage of a lead": np.max(leads, axis=0) if leads else np.zeros(n),
     }
+
+
+def _covered(held: NDArray[np.bool_], rarity: Floats) -> Floats:
+    """Share of the words' weight that each memory holds: float64 [memories]."""
+    shares: Floats = held @ rarity
+    return shares / max(1e-9, float(rarity.sum()))
 
 
 def _best(values: NDArray[np.floating], owner: Ints, count: int) -> Floats:

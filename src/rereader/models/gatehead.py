@@ -1,6 +1,6 @@
 """The head of the trained gate: small networks over the features, and the file that they are kept in.
 
-The forward pass is numpy. One file holds weights, calibration and where they come from; a checksum tells a damaged one,
+The forward pass is numpy. One file holds weights, calibration and where they come from, with a checksum over all of it,
 and vectors of a few fixed texts tell whether the bound embedder is the one that the head was trained with.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -20,10 +19,11 @@ from pydantic import ValidationError
 
 from rereader.models.base import Float32Array
 from rereader.models.calibration import Calibration
+from rereader.models.files import writing
 from rereader.models.gatefeatures import FEATURES
 from rereader.schema.errors import InputError, MissingExtra, ModelError
 
-VERSION = 1
+VERSION = 2
 PROBES = ("The bridge was built in 1897.", "Who wrote the letter?", "A bird sings in the garden.")
 """Texts whose vectors are stored, to know the embedder by: its fingerprint differs between machines, these do not."""
 CLIP = 8.0
@@ -94,16 +94,10 @@ class GateHead:
             "features": list(FEATURES),
             "calibration": self.calibration.model_dump(),
             "about": dict(self.about),
-            "sha256": _checksum(tensors),
         }
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # Written here and not by safetensors, whose files only their owner may read.
-            beside.write_bytes(_safetensors().save(tensors, metadata={"gate": json.dumps(facts)}))
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        metadata = {"gate": json.dumps({**facts, "sha256": _checksum(tensors, facts)})}
+        with writing(path) as beside:
+            _safetensors().save_file(tensors, str(beside), metadata=metadata)
 
 
 def read_head(path: Path) -> GateHead:
@@ -121,7 +115,7 @@ def read_head(path: Path) -> GateHead:
         msg = f"The trained gate {path.name} was made for another version of Rereader."
         raise InputError(msg, "Train it again with: rereader train gate")
     try:
-        if facts["sha256"] != _checksum(tensors):
+        if facts.pop("sha256") != _checksum(tensors, facts):
             raise _damaged(path)
         found = {name: tensors[name] for name in _TENSORS}
         return GateHead(**found, calibration=Calibration.model_validate(facts["calibration"]), about=facts["about"])
@@ -165,8 +159,8 @@ def _safetensors() -> Any:
     return numpy
 
 
-def _checksum(tensors: Mapping[str, Float32Array]) -> str:
-    digest = hashlib.sha256()
+def _checksum(tensors: Mapping[str, Float32Array], facts: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(facts).encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].shape}\n".encode() + tensors[name].tobytes())
     return digest.hexdigest()

@@ -2,12 +2,11 @@
 
 The head stands on the hidden state of the gate prompt's last token. To those who ask it is a language model that can
 only choose between two replies, so its calls are counted, kept and shown like any other's. The scorer itself is left
-as it is: adapters are put into a copy of it.
+as it is: adapters are put into a copy of its modules, which shares its weights.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import threading
@@ -20,9 +19,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from pydantic import ValidationError
 
+from rereader.models import batching
 from rereader.models.base import Cancel, Capabilities, Float32Array, Generation, LanguageModel, Prompt, Sampling
 from rereader.models.calibration import Calibration
-from rereader.models.files import hash_file
+from rereader.models.files import hash_file, share, writing
 from rereader.models.rendering import Renderer
 from rereader.schema.errors import InputError, Interrupted, MissingExtra, ModelError
 
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 FACTS = "gate.json"
 HEAD = "gate_head.safetensors"
-VERSION = 1
+VERSION = 2
 PROBE = "The bridge was built in 1897."
 _WEIGHTS = "adapter_model.safetensors"
+_FILES = (_WEIGHTS, HEAD, "adapter_config.json")
 _BLOCK_TOKENS = 4096
 _SAME = 0.99
 _AGAIN = "rereader train gate --lora"
@@ -76,6 +77,28 @@ class GateReader:
         self.renderer = renderer
         self.weight = weight
         self.bias = bias
+
+    def raw(self, rows: Sequence[Sequence[int]], cancel: Cancel | None = None) -> Float32Array:
+        """The raw score of each prompt, read in batches of like length: float32 [prompts].
+
+        Raises:
+            Interrupted: If ``cancel`` is set between two batches.
+            ModelError: If a score is not a number, or memory runs out.
+        """
+        import torch
+
+        from rereader.models.logprobs import require_numbers
+
+        def run(part: Sequence[int]) -> list[float]:
+            if cancel is not None and cancel.is_set():
+                raise Interrupted("Gating was stopped.", "Resume the run, or run the same again.")
+            found: list[float] = require_numbers(self.scores([rows[place] for place in part])).tolist()
+            return found
+
+        batches = batching.plan_batches([len(row) for row in rows], max(1, len(rows)), _BLOCK_TOKENS)
+        with torch.inference_mode():
+            found = batching.restore(batches, [batching.run_halving(batch, run) for batch in batches])
+        return np.array(found, dtype=np.float32)
 
     def scores(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         """The raw score of each prompt, given as tokens: float32 [prompts]; gradients flow where they are wanted."""
@@ -133,14 +156,17 @@ def save_lora(folder: Path, reader: GateReader, calibration: Calibration, about:
     reader.model.save_pretrained(str(folder), save_embedding_layers=False)  # else it asks the hub for the base
     (folder / "README.md").unlink(missing_ok=True)  # a form for the hub that nobody has filled in
     tensors = {"weight": reader.weight, "bias": reader.bias.reshape(1), "probe": reader.probe()}
-    save_file({name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()}, folder / HEAD)
+    with writing(folder / HEAD) as beside:
+        save_file({name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()}, beside)
+    share(folder / _WEIGHTS)
     facts = {
         "version": VERSION,
         "calibration": calibration.model_dump(),
         "about": dict(about),
-        "sha256": {name: hash_file(folder / name) for name in (_WEIGHTS, HEAD)},
+        "sha256": {name: hash_file(folder / name) for name in _FILES},
     }
-    (folder / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    with writing(folder / FACTS) as beside:
+        beside.write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
 def open_lora(folder: Path, scorer: LanguageModel) -> LoraGate:
@@ -160,7 +186,7 @@ def open_lora(folder: Path, scorer: LanguageModel) -> LoraGate:
     peft = require_peft()
     from safetensors.torch import load_file
 
-    base = copy.deepcopy(scorer.engine.prefill_model)
+    base = scorer.copy_model()
     head = load_file(folder / HEAD, device=str(base.device))
     if head["weight"].shape[0] != base.config.get_text_config().hidden_size:
         raise _another(folder, facts, scorer)
@@ -170,9 +196,10 @@ def open_lora(folder: Path, scorer: LanguageModel) -> LoraGate:
     except (RuntimeError, ValueError, KeyError) as error:
         raise _another(folder, facts, scorer) from error
     reader = GateReader(model, Renderer(scorer.tokenizer), head["weight"], head["bias"][0])
-    if float(reader.probe() @ head["probe"]) < _SAME:
+    if not float(reader.probe() @ head["probe"]) >= _SAME:
         raise _another(folder, facts, scorer)
-    digest = hashlib.sha256(json.dumps([facts["sha256"], scorer.fingerprint]).encode()).hexdigest()
+    deciding = [facts["sha256"], calibration.model_dump(), scorer.fingerprint]
+    digest = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
     return LoraGate(reader, calibration, name=f"{scorer.name}+{folder.name}", fingerprint=digest, like=scorer)
 
 
@@ -186,7 +213,7 @@ def _facts(folder: Path) -> tuple[dict[str, Any], Calibration]:
         if facts["version"] != VERSION:
             msg = f"The trained gate {folder.name} was made for another version of Rereader."
             raise InputError(msg, f"Train it again: {_AGAIN}")
-        if any(hash_file(folder / name) != facts["sha256"][name] for name in (_WEIGHTS, HEAD)):
+        if any(hash_file(folder / name) != facts["sha256"][name] for name in _FILES):
             raise damaged
         return facts, Calibration.model_validate(facts["calibration"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
@@ -233,25 +260,17 @@ class LoraGate(LanguageModel):
         Raises:
             InputError: If there are not two options, or a prompt does not fit the window.
             Interrupted: If ``cancel`` is set between two batches.
+            ModelError: If a score is not a number, or memory runs out.
         """
         if len(options) != 2 or null is not None:
             raise InputError("A trained gate chooses between two replies, and is calibrated already.")
         rows = [self._reader.renderer.render(prompt).ids for prompt in prompts]
         if any(len(row) > self.context_window for row in rows):
             raise InputError(f"A gate prompt does not fit into the window of {self.name}.", "Shorten the question.")
-        odds = self.calibration.log_odds(self._raw(rows, cancel))
+        with self._lock:
+            raw = self._reader.raw(rows, cancel)
+        odds = self.calibration.log_odds(raw)
         return np.stack([-np.logaddexp(0.0, -odds), -np.logaddexp(0.0, odds)], axis=1).astype(np.float32)
-
-    def _raw(self, rows: Sequence[Sequence[int]], cancel: Cancel | None) -> Float32Array:
-        import torch
-
-        found = np.zeros(len(rows), dtype=np.float32)
-        with self._lock, torch.inference_mode():
-            for batch in batches(rows):
-                if cancel is not None and cancel.is_set():
-                    raise Interrupted("Gating was stopped.", "Resume the run to go on.")
-                found[batch] = self._reader.scores([rows[i] for i in batch]).cpu().numpy()
-        return found
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text on its own."""
@@ -277,15 +296,3 @@ class LoraGate(LanguageModel):
 
     def _only_chooses(self) -> ModelError:
         return ModelError(f"{self.name} is a gate: it writes nothing.", "Name a language model for this role.")
-
-
-def batches(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Places of the rows in batches of like lengths, none with more than a few thousand tokens."""
-    batch: list[int] = []
-    for place in sorted(range(len(rows)), key=lambda i: len(rows[i])):
-        if batch and (len(batch) + 1) * len(rows[place]) > _BLOCK_TOKENS:
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch

@@ -147,13 +147,6 @@ def snapshot(cache: RoomyCache, length: int) -> KVPrefix:
     return KVPrefix(tuple((k[..., :length, :].clone(), v[..., :length, :].clone()) for k, v in pairs), length)
 
 
-def states(cache: RoomyCache) -> Iterator[tuple[str, torch.Tensor]]:
-    """Name and content of every layer's keys and values: [rows, heads, places, size]."""
-    for number, layer in enumerate(_layers(cache)):
-        yield f"{number}.keys", layer.keys
-        yield f"{number}.values", layer.values
-
-
 def pairs(cache: RoomyCache) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Keys and values of each layer: [rows, heads, places, size]."""
     for layer in _layers(cache):

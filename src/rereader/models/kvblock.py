@@ -159,11 +159,6 @@ class KVBlock:
         """Identifies exactly what a model reads."""
         return f"{self.digest} {self.manifest.precision}"
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that its tensors take."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self._tensors().values())
-
     def layer(self, number: int) -> LayerStates:
         """One layer, as wide as its fullest head or the block's ``places``: keys and values as floats.
 
@@ -229,7 +224,7 @@ class KVBlock:
 
 
 def load_block(path: Path, model: str, config: Any) -> KVBlock:
-    """A block from its file; its tensors lie in the file until they are read.
+    """A block from its file, which is read once for its checksum; its tensors lie in it, see ``tensorfile.read``.
 
     Args:
         path: The file.

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from rereader.models.base import Precision
 from rereader.models.kvmemory import UnusableBlock
 from rereader.models.quantising import scale_per_token, shrink
 
-_FORMAT = "2"
+_FORMAT = "3"
+_KINDS = ("keys", "values")
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,18 @@ class Owner:
     Args:
         fingerprint: The model's; weights, precision and versions.
         ids: Tokens of the text, read in one go.
+        layers: How many of the model's layers are kept, from the first one on.
     """
 
     fingerprint: str
     ids: tuple[int, ...]
+    layers: int
 
     def metadata(self, precision: Precision) -> dict[str, str]:
         """What is written into the file."""
         text = hashlib.sha256(json.dumps(self.ids).encode()).hexdigest()
-        return {"format": _FORMAT, "model": self.fingerprint, "text": text, "precision": precision}
+        names = {"format": _FORMAT, "model": self.fingerprint, "text": text}
+        return {**names, "precision": precision, "layers": str(self.layers)}
 
 
 def write(path: Path, cache: kv.RoomyCache, owner: Owner, precision: Precision = "exact") -> None:
@@ -48,12 +53,13 @@ def write(path: Path, cache: kv.RoomyCache, owner: Owner, precision: Precision =
         OSError: If the file cannot be written.
     """
     tensors: dict[str, torch.Tensor] = {}
-    for name, whole in kv.states(cache):
-        states = whole[..., : len(owner.ids), :].cpu()
-        if precision == "int8":
-            tensors[f"{name}.scale"] = scale = scale_per_token(states)
-            states = shrink(states, scale)
-        tensors[name] = states
+    for number, pair in enumerate(islice(kv.pairs(cache), owner.layers)):
+        for kind, whole in zip(_KINDS, pair, strict=True):
+            name, states = f"{number}.{kind}", whole[..., : len(owner.ids), :].cpu()
+            if precision == "int8":
+                tensors[f"{name}.scale"] = scale = scale_per_token(states)
+                states = shrink(states, scale)
+            tensors[name] = states
     tensorfile.write(path, tensors, owner.metadata(precision))
 
 
@@ -73,10 +79,10 @@ def read(path: Path, owner: Owner, like: Any, precision: Precision = "exact") ->
     tensors, metadata = tensorfile.read(path)
     if metadata != owner.metadata(precision):
         raise UnusableBlock("it belongs to another text, model or version")
-    layers, heads, _ = kv.shape(like.config)
+    _, heads, _ = kv.shape(like.config)
     cache = kv.empty_cache()
-    for number in range(layers):
-        pair = [_states(tensors, f"{number}.{kind}", precision) for kind in ("keys", "values")]
+    for number in range(owner.layers):
+        pair = [_states(tensors, f"{number}.{kind}", precision) for kind in _KINDS]
         if any(states.shape[:3] != (1, heads, len(owner.ids)) for states in pair):
             raise UnusableBlock("it has another shape than the model's")
         keys, values = (states.to(device=like.device, dtype=like.dtype) for states in pair)
@@ -84,12 +90,12 @@ def read(path: Path, owner: Owner, like: Any, precision: Precision = "exact") ->
     return cache
 
 
-def file_bytes(config: Any, dtype: torch.dtype, tokens: int, precision: Precision = "exact") -> int:
-    """Bytes that a text of so many tokens takes."""
-    if precision == "exact":
-        return tokens * kv.bytes_per_token(config, dtype)
-    layers, heads, _ = kv.shape(config)
-    return tokens * (kv.bytes_per_token(config, torch.int8) + 2 * layers * heads * torch.float32.itemsize)
+def file_bytes(config: Any, dtype: torch.dtype, tokens: int, precision: Precision, layers: int) -> int:
+    """Bytes that a text of so many tokens takes in so many layers."""
+    every, heads, _ = kv.shape(config)
+    kept = kv.bytes_per_token(config, dtype if precision == "exact" else torch.int8) // every
+    scales = 0 if precision == "exact" else 2 * heads * torch.float32.itemsize
+    return tokens * layers * (kept + scales)
 
 
 def _states(tensors: Mapping[str, torch.Tensor], name: str, precision: Precision) -> torch.Tensor:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 KVPrecision = Literal["exact", "bfloat16", "int8"]
 Budgets = Literal["even", "heads"]
+RULES = ("none", "recent", "random", "key-norm", "window-attention", "expected-attention", "reconstruction")
+"""Names of the scorers that need no training (``rereader.models.compressors``)."""
+MEMORY_TOKENS_FILE = "memory_tokens.safetensors"
+"""What a trained compressor's folder holds."""
+_KEEP_ALL = frozenset({"none"})
+_READ_TWICE = frozenset({"reconstruction"})
+
+
+def reading_factor(scorer: str) -> int:
+    """How often a scorer, or a trained compressor, has its model read a text, about."""
+    return 2 if scorer in _READ_TWICE else 1
 
 
 class UnusableBlock(Exception):
@@ -62,3 +73,7 @@ class Compression:
     scorer: str = "expected-attention"
     ratio: float = 4.0
     budgets: Budgets = "even"
+
+    def normalised(self) -> Compression:
+        """The same with ratio 1 and even budgets if everything is kept whatever they are, so that it has one name."""
+        return replace(self, ratio=1.0, budgets="even") if self.scorer in _KEEP_ALL else self

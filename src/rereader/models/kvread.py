@@ -55,7 +55,7 @@ class Recaller:
         for layer in range(self._config.num_hidden_layers):
             parts = [self._part(block, layer, start, memory.spaced) for block, start in self._starts(memory)]
             keys, values, positions = (torch.cat(column, 1) for column in zip(*parts, strict=True))
-            kv.append(cache, layer, keys, values, self._marks(layer, positions, memory.start))
+            kv.append(cache, layer, keys, values, self._marks(layer, positions, memory))
         cache.shifts = torch.tensor([memory.shift]) if memory.shift else None
 
     def _starts(self, memory: Recalled) -> Iterator[tuple[KVBlock, int]]:
@@ -71,20 +71,21 @@ class Recaller:
         self, block: KVBlock, layer: int, start: int, spaced: bool
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Rotated keys and values [heads, places, size] of a block, and their positions, int64 [heads, places]."""
-        keys, values, offsets = (state.to(self._like["device"]) for state in block.layer(layer))
-        slots = torch.arange(offsets.shape[1], device=offsets.device)
+        keys, values, offsets = block.layer(layer)
+        # Positions stay on the CPU: what is decided by them would have to wait for a device.
+        slots = torch.arange(offsets.shape[1])
         positions = (start + (offsets.long() if spaced else slots)).masked_fill(offsets < 0, kv.UNUSED)
-        keys = self.rotation.rotate(keys.float(), positions, layer)
-        return keys.to(self._like["dtype"]), values.to(self._like["dtype"]), positions
+        keys = self.rotation.rotate(keys.to(self._like["device"]).float(), positions, layer)
+        return keys.to(self._like["dtype"]), values.to(**self._like), positions
 
-    def _marks(self, layer: int, positions: torch.Tensor, opening: int) -> torch.Tensor | None:
+    def _marks(self, layer: int, positions: torch.Tensor, memory: Recalled) -> torch.Tensor | None:
         """Positions of the opening and the blocks, int32 [heads, places], if the layer cannot do without."""
         if not bool((positions == kv.UNUSED).any()):
-            places = torch.arange(opening, opening + positions.shape[1], device=positions.device)
-            if not self._is_sliding(layer) or bool((positions == places).all()):
+            places = torch.arange(memory.start, memory.start + positions.shape[1])
+            if not self._is_sliding(layer) or (not memory.shift and bool((positions == places).all())):
                 return None
-        before = torch.arange(opening, device=positions.device).expand(len(positions), -1)
-        return torch.cat((before, positions), 1).int()
+        before = torch.arange(memory.start).expand(len(positions), -1)
+        return torch.cat((before, positions), 1).int().to(self._like["device"])
 
     def _is_sliding(self, layer: int) -> bool:
         kinds: list[str] = getattr(self._config, "layer_types", None) or []

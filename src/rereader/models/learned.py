@@ -64,9 +64,8 @@ class LearnedCompressor(Compressor):
         """What is kept of each text; see :class:`Compressor`.
 
         Raises:
-            InputError: If the compressor is another model's, or was not trained for the ratio.
+            InputError: If the compressor is another model's.
         """
-        self._check(how)
         tokens, passes = self._with(engine.prefill_model)
         start = passes.begin(torch.tensor([opening], device=engine.device)).rows(len(texts)) if opening else None
         ids = torch.tensor(texts, device=engine.device)
@@ -75,7 +74,8 @@ class LearnedCompressor(Compressor):
             memory = memory.after(start.places, start.length)
         return [_row_states(memory, row) for row in range(len(texts))]
 
-    def _check(self, how: Compression) -> None:
+    def check(self, how: Compression) -> None:
+        """Refuse what it was not trained for; see :class:`Compressor`."""
         ratios = self.manifest.ratios
         if not min(ratios) <= how.ratio <= max(ratios):
             msg = f"The compressor was trained for ratios from {min(ratios)} to {max(ratios)}, not {how.ratio:g}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,8 +26,8 @@ from rereader.models.base import (
 from rereader.models.extras import require_local
 from rereader.models.kvmemory import Compression, KVMemory, KVPrecision
 from rereader.models.measure import Settings
-from rereader.models.rendering import MIN_PREFIX_TOKENS, Rendered
-from rereader.models.room import cache_tokens, require_room
+from rereader.models.rendering import Rendered
+from rereader.models.room import block_tokens, cache_tokens, require_room
 from rereader.models.tokenised import Emit, Ids, TokenisedModel, flag
 from rereader.models.worker import Worker
 from rereader.schema.errors import InputError, Interrupted, ModelError, RereaderError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import torch
 
     from rereader.models.attention import Rows
+    from rereader.models.compressors.base import Compressor, Texts
     from rereader.models.compressors.shelf import Shelf
     from rereader.models.decoding import Slots
     from rereader.models.engine import Engine
@@ -43,9 +45,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FindHeads = Callable[[], Sequence[Head]]
-_CPU_BLOCK_TOKENS = 1024
 _REPEAT = "\n\nRepeat the text above, word for word.\n\n"
-_CUDA_BLOCK_TOKENS = 16384
 
 
 class LocalModel(TokenisedModel):
@@ -193,36 +193,37 @@ class LocalModel(TokenisedModel):
         """What prefix reuse saved so far."""
         return self._worker.call(lambda: self._engine.prefixes.stats)
 
+    def copy_model(self) -> Any:
+        """The model that reads once more, to put adapters into: modules of its own that hold the same weights."""
+        model = self._engine.prefill_model
+        shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+        return self._worker.call(lambda: copy.deepcopy(model, shared))
+
     def all_heads(self) -> list[Head]:
         """Every attention head, layer by layer."""
         layers, heads = self._config.num_hidden_layers, self._config.num_attention_heads
         return [Head(layer, head) for layer in range(layers) for head in range(heads)]
 
     def attention(
-        self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None, keep: TextFile | None = None
+        self,
+        prompt: Prompt,
+        heads: Sequence[Head],
+        cancel: Cancel | None = None,
+        keep: TextFile | None = None,
+        *,
+        whole: bool = False,
     ) -> Attention:
         """Where what follows a prompt's last cacheable segment looks; see :meth:`LanguageModel.attention`."""
         rendered = self._fit(self._renderer.render(prompt), 0)
         if rendered.memory and keep:
             raise InputError("A prompt with compressed texts is not kept.", "Ask without a file to keep it in.")
-        if not rendered.boundaries:
-            msg = f"No segment of the prompt is cacheable, or the text before has under {MIN_PREFIX_TOKENS} tokens."
-            raise InputError(msg, "Mark the segment with which the text ends as cacheable.")
-        length, cancelled = rendered.boundaries[-1], flag(cancel)
-        after = [(start, end) for start, end in rendered.ranges if start >= length and end > start]
-        if not after:
-            raise InputError("Nothing follows the text.", "Put a question after the last cacheable segment.")
-        meant = slice(after[0][0] - length, after[-1][1] - length)
+        from rereader.models.looking import Looking
+
+        looking, cancelled = Looking.of(rendered, heads, whole=whole), flag(cancel)
 
         def job() -> tuple[Rows, int]:
             self._require_room(self._engine.more_tokens(len(rendered.ids)))
-            text, ends = rendered.ids[:length], rendered.boundaries
-            exact = keep is None or keep.precision == "exact"
-            read = 0 if keep is None else self._kept(keep, text[: ends[0]], cancelled)
-            held = self._engine.held(text, ends, exact=exact)
-            context = self._engine.read(text, ends, cancelled, exact=exact, memory=rendered.memory)
-            read += sum(token >= 0 for token in rendered.ids[held:])  # places of blocks are not read
-            return self._engine.attend(context, rendered.ids[length:], heads, meant), read
+            return looking.rows(self._engine, keep, self.fingerprint, self._notices, cancelled)
 
         rows, read = self._run(job, cancelled)
         arrays = (rows.by_query.numpy(), rows.by_head.numpy(), rows.peaks.numpy())
@@ -250,29 +251,40 @@ class LocalModel(TokenisedModel):
         losses: Float32Array = self._run(job, cancelled).numpy()
         return losses
 
-    def text_bytes(self, tokens: int, precision: Precision) -> int:
-        """Bytes that a kept text of so many tokens takes on disk."""
+    def text_bytes(self, tokens: int, precision: Precision, heads: Sequence[Head] = ()) -> int:
+        """Bytes that a kept text takes on disk; see :meth:`LanguageModel.text_bytes`."""
         from rereader.models.kvfile import file_bytes
+        from rereader.models.shallow import depth, layers
 
-        return file_bytes(self._config, self._engine.prefill_model.dtype, tokens, precision)
+        model = self._engine.prefill_model
+        deepest = depth(model, max(head.layer for head in heads)) if heads else None
+        return file_bytes(self._config, model.dtype, tokens, precision, layers(model, deepest))
 
     def compress_kv(
         self, prompts: Sequence[Prompt], compression: Compression, cancel: Cancel | None = None
     ) -> list[KVMemory]:
         """Compress texts to keys and values, in batches; see :meth:`LanguageModel.compress_kv`."""
-        from rereader.models.compressors.base import Texts
-
-        compressor, cancelled = self._shelf.find(compression), flag(cancel)
-        rendered = [self._fit(self._renderer.render(prompt), 0) for prompt in prompts]
-        texts = Texts.of_prompts(rendered, self.fingerprint, tuple(self._renderer.encode(_REPEAT)))
-        longest = max((len(prompt.ids) for prompt in rendered), default=0)
+        compressor, texts, sizes = self._to_compress(prompts, compression)
+        cancelled = flag(cancel)
 
         def job() -> list[KVMemory]:
-            self._require_room(compressor.tokens_read(longest))
+            self._require_room(max(sizes, default=0))
             slots = self._slots(self._settings.prefill_batch)
             return [*compressor.compress(self._engine, texts, compression, slots, cancelled)]
 
         return self._run(job, cancelled)
+
+    def compress_tokens(self, prompts: Sequence[Prompt], compression: Compression) -> list[int]:
+        """Tokens that go through the model to compress each text; see :meth:`LanguageModel.compress_tokens`."""
+        return self._to_compress(prompts, compression)[2]
+
+    def _to_compress(self, prompts: Sequence[Prompt], compression: Compression) -> tuple[Compressor, Texts, list[int]]:
+        from rereader.models.compressors.base import Texts
+
+        rendered = [self._fit(self._renderer.render(prompt), 0) for prompt in prompts]
+        texts = Texts.of_prompts(rendered, self.fingerprint, tuple(self._renderer.encode(_REPEAT)))
+        compressor = self._shelf.find(compression)
+        return compressor, texts, compressor.fit(texts, self.context_window, self.name)
 
     def load_kv(self, path: Path) -> KVMemory:
         """A compressed text from its file, which stays open to be read; see :meth:`LanguageModel.load_kv`."""
@@ -284,7 +296,7 @@ class LocalModel(TokenisedModel):
         """Bytes that a compressed text of so many tokens takes on disk, about."""
         from rereader.models.kvblock import block_bytes
 
-        kept = self._shelf.find(compression).kept(tokens, compression.ratio)
+        kept = self._shelf.find(compression).kept(tokens, compression.normalised().ratio)
         return block_bytes(self._config, self._engine.prefill_model.dtype, kept, precision)
 
     @cached_property
@@ -303,15 +315,6 @@ class LocalModel(TokenisedModel):
         self._worker.close()
         self._engine.prefixes.clear()
         self._engine.forget()
-
-    def _kept(self, keep: TextFile, ids: Ids, cancelled: Cancelled) -> int:
-        """Make a kept text the last one, or read it and keep it; returns the tokens that were read."""
-        from rereader.models.kept import take_kept
-        from rereader.models.kvfile import Owner
-
-        count, told = take_kept(self._engine, Owner(self.fingerprint, ids), keep, cancelled)
-        self._notices += told
-        return count
 
     def _fit(self, prompt: Rendered, more: int) -> Rendered:
         super()._fit(prompt, more)
@@ -367,11 +370,6 @@ class LocalModel(TokenisedModel):
                 raise ModelError(msg, "Try a smaller batch, float32, or another model.") from error
 
         return guarded
-
-
-def block_tokens(device: str) -> int:
-    """Most tokens in one forward pass on a kind of device (``cuda`` or ``cpu``)."""
-    return _CUDA_BLOCK_TOKENS if device == "cuda" else _CPU_BLOCK_TOKENS
 
 
 def _use_threads(threads: int | None) -> None:

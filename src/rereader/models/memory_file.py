@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from rereader.models import tensorfile
-from rereader.models.kvmemory import UnusableBlock
+from rereader.models.files import writing
+from rereader.models.kvmemory import MEMORY_TOKENS_FILE, UnusableBlock
 from rereader.models.memory_passes import LAYOUTS, Layout
 from rereader.models.memory_tokens import STARTS, MemoryTokens, Start
 from rereader.schema.errors import InputError
 
-WEIGHTS = "memory_tokens.safetensors"
 MANIFEST = "manifest.json"
 _FORMAT = "1"
 _SAMPLES = 4096
@@ -91,10 +91,9 @@ def save_tokens(folder: Path, tokens: MemoryTokens, manifest: CompressorManifest
     """
     text = json.dumps(asdict(manifest), ensure_ascii=False, indent=2)
     tensors = {name: tensor.detach().cpu() for name, tensor in tokens.state_dict().items()}
-    tensorfile.write(folder / WEIGHTS, tensors, {"format": _FORMAT, "manifest": text})
-    beside = folder / f".{MANIFEST}.part"
-    beside.write_text(text + "\n", encoding="utf-8")
-    beside.replace(folder / MANIFEST)
+    tensorfile.write(folder / MEMORY_TOKENS_FILE, tensors, {"format": _FORMAT, "manifest": text})
+    with writing(folder / MANIFEST) as beside:
+        beside.write_text(text + "\n", encoding="utf-8")
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)  # the new names too, or a power cut may bring the old ones back
@@ -103,13 +102,13 @@ def save_tokens(folder: Path, tokens: MemoryTokens, manifest: CompressorManifest
 
 
 def load_tensors(folder: Path) -> tuple[dict[str, torch.Tensor], CompressorManifest]:
-    """Tensors of a compressor, in the file until they are looked at, and its manifest.
+    """Tensors of a compressor, which lie in the file, and its manifest.
 
     Raises:
         InputError: If there is none, or it is damaged.
     """
     try:
-        tensors, metadata = tensorfile.read(folder / WEIGHTS)
+        tensors, metadata = tensorfile.read(folder / MEMORY_TOKENS_FILE)
         if metadata.get("format") != _FORMAT:
             raise UnusableBlock("it is of another version")
         return tensors, CompressorManifest.parse(metadata["manifest"])

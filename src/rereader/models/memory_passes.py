@@ -102,9 +102,9 @@ class Passes:
         """
         return self._start(past).raw(self._embed(ids), adapter)[0]
 
-    def reader(self, past: Memory | None, adapter: Projections | None = None) -> Reading:
+    def reader(self, past: Memory | None, adapter: Projections | None = None) -> Reader:
         """Read tokens after a memory in several goes."""
-        return Reading(self, self._start(past), adapter)
+        return Reader(self, self._start(past), adapter)
 
     def fold(
         self, past: Memory | None, ids: torch.Tensor, tokens: MemoryTokens, ratio: float
@@ -176,8 +176,9 @@ class Passes:
         if past is None:
             return _Run(self, cache, torch.zeros(0, dtype=torch.int64, device=self.model.device), 0)
         positions = past.offsets if self.spaced else torch.arange(past.places, device=past.offsets.device)
+        places = positions.cpu()  # once: the rotation looks at them in every layer
         for layer, (keys, values) in enumerate(past.layers):
-            cache.update(self._rotation.rotate(keys, positions, layer), values, layer)
+            cache.update(self._rotation.rotate(keys, places, layer), values, layer)
         return _Run(self, cache, positions, past.length if self.spaced else past.places)
 
     def forward(
@@ -208,7 +209,7 @@ class Passes:
         return hidden
 
 
-class Reading:
+class Reader:
     """Tokens that are read after a memory one go after the other, as in writing a reply."""
 
     def __init__(self, passes: Passes, run: _Run, adapter: Projections | None) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -18,9 +17,6 @@ from torch.nn import functional
 
 from rereader.models.rotation import FAMILIES
 from rereader.schema.errors import InputError, ModelError
-
-if TYPE_CHECKING:
-    from rereader.models.compressors.base import Compressor
 
 KINDS = ("q", "k", "v")
 Start = Literal["token", "end"]
@@ -193,14 +189,3 @@ def _linear(model: Any) -> Iterator[list[tuple[str, nn.Linear]]]:
         if not all(type(one) is nn.Linear and one.weight.is_floating_point() for _, one in found):
             raise ModelError("Memory tokens do not work with quantised weights.", "Load the model in float32.")
         yield found
-
-
-def load_compressor(path: Path) -> Compressor:
-    """A trained compressor from its folder.
-
-    Raises:
-        InputError: If the folder holds none, or it is damaged.
-    """
-    from rereader.models.learned import LearnedCompressor
-
-    return LearnedCompressor.load(path)

@@ -1,4 +1,4 @@
-"""How much memory keys and values may take on a device."""
+"""How much memory keys and values may take on a device, and how much is read in one go."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from typing import Any
 from rereader.schema.errors import InputError
 
 _CPU_CACHE_BYTES = 1 << 30
+_CPU_BLOCK_TOKENS = 1024
+_CUDA_BLOCK_TOKENS = 16384
+
+
+def block_tokens(device: str) -> int:
+    """Most tokens in one forward pass on a kind of device (``cuda`` or ``cpu``)."""
+    return _CUDA_BLOCK_TOKENS if device == "cuda" else _CPU_BLOCK_TOKENS
 
 
 def require_room(config: Any, dtype: Any, device: Any, tokens: int) -> None:

@@ -44,7 +44,8 @@ class Rotation:
 
         Args:
             states: [..., tokens, size].
-            positions: int [..., tokens], or with fewer dimensions; below 0 counts as 0.
+            positions: int [..., tokens], or with fewer dimensions; below 0 counts as 0. On the CPU, if they can be: on
+                a device they must be waited for.
             layer: Number of the layer that they belong to.
 
         Returns:
@@ -61,7 +62,7 @@ class Rotation:
 
     def average(self, states: torch.Tensor, first: int, count: int, layer: int) -> torch.Tensor:
         """The mean of unrotated states [..., tokens, size] over what they are at ``count`` positions from ``first``."""
-        cos, sin = self._angles(torch.arange(first, first + count, device=states.device), layer)
+        cos, sin = self._angles(torch.arange(first, first + count), layer)
         return _turn(states, cos.mean(0), sin.mean(0))
 
     def _angles(self, positions: torch.Tensor, layer: int) -> tuple[torch.Tensor, torch.Tensor]:

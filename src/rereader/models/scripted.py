@@ -183,11 +183,17 @@ class ScriptedModel(LanguageModel):
         return list(HEADS) if self.capabilities.white_box else super().all_heads()
 
     def attention(
-        self, prompt: Prompt, heads: Sequence[Head], cancel: Cancel | None = None, keep: TextFile | None = None
+        self,
+        prompt: Prompt,
+        heads: Sequence[Head],
+        cancel: Cancel | None = None,
+        keep: TextFile | None = None,
+        *,
+        whole: bool = False,
     ) -> Attention:
         """Where words after the text look: at the same words in it; see :class:`LanguageModel`."""
         if not self.capabilities.white_box:
-            return super().attention(prompt, heads, cancel, keep)
+            return super().attention(prompt, heads, cancel, keep, whole=whole)
         _check_cancel(cancel)
         self._check_window([prompt], 0)
         kept = _kept(prompt)
@@ -198,7 +204,7 @@ class ScriptedModel(LanguageModel):
         self._record(ScriptedCall("attention", render(prompt)), len(found.ids) - held)
         return replace(found, read=len(found.ids) - held)
 
-    def text_bytes(self, tokens: int, precision: Precision) -> int:
+    def text_bytes(self, tokens: int, precision: Precision, heads: Sequence[Head] = ()) -> int:
         """None: it reads nothing that could be kept."""
         return 0
 
@@ -243,7 +249,9 @@ class ScriptedModel(LanguageModel):
         return blocks
 
     def load_kv(self, path: Path) -> KVMemory:
-        """A block from its file; see :class:`LanguageModel`."""
+        """A block from its file, if it shows its insides; see :class:`LanguageModel`."""
+        if not self.capabilities.white_box:
+            return super().load_kv(path)
         return scripted_kv.load(path, self.fingerprint)
 
     def kv_bytes(self, tokens: int, compression: Compression, precision: KVPrecision) -> int:

@@ -6,16 +6,20 @@ import hashlib
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rereader.models.base import Prompt, Segment
+from rereader.models.files import writing
 from rereader.models.kvmemory import Compression, KVPrecision, UnusableBlock
 from rereader.models.scripted_words import TOKEN
 from rereader.schema.errors import InputError
 
 _BYTES_PER_WORD = {"exact": 8, "bfloat16": 6, "int8": 5}
-_AROUND = 320
+_CHECKSUM = "sha256"
+_AROUND = 400
 """Bytes of a file besides its words."""
 
 
@@ -43,8 +47,10 @@ class ScriptedBlock:
         return self.digest
 
     def save(self, path: Path, precision: KVPrecision) -> None:
-        """Write it as JSON; less precision drops nothing."""
-        path.write_text(json.dumps({**asdict(self), "precision": precision}), encoding="utf-8")
+        """Write it as JSON, all or nothing; less precision drops nothing."""
+        fields = {**asdict(self), "precision": precision}
+        with writing(path) as beside:
+            beside.write_text(json.dumps({**fields, _CHECKSUM: _checksum(fields)}), encoding="utf-8")
 
 
 def compress(model: str, prompt: Prompt, compression: Compression) -> ScriptedBlock:
@@ -56,6 +62,7 @@ def compress(model: str, prompt: Prompt, compression: Compression) -> ScriptedBl
     text = prompt[-1].text
     if not compression.ratio >= 1 or not TOKEN.search(text):
         raise InputError("A text to compress has words, and a ratio is 1 or more.")
+    compression = compression.normalised()
     before = [[segment.role, segment.text] for segment in prompt[:-1]]
     how = [compression.scorer, compression.ratio, compression.budgets]
     digest = hashlib.sha256(json.dumps(["scripted", model, before, text, how]).encode()).hexdigest()
@@ -83,8 +90,10 @@ def load(path: Path, model: str) -> ScriptedBlock:
     """
     try:
         fields = json.loads(path.read_bytes())
+        if fields.pop(_CHECKSUM) != _checksum(fields):
+            raise UnusableBlock("it is damaged: its checksum is another one")
         block = ScriptedBlock(**{name: fields[name] for name in ("digest", "model", "text", "places", "length")})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnusableBlock("it is damaged") from error
     if block.model != model:
         raise UnusableBlock("it is another model's")
@@ -93,7 +102,7 @@ def load(path: Path, model: str) -> ScriptedBlock:
 
 def kv_bytes(tokens: int, compression: Compression, precision: KVPrecision) -> int:
     """Bytes of a block's file, about."""
-    return round(tokens / compression.ratio) * _BYTES_PER_WORD[precision] + _AROUND
+    return round(tokens / compression.normalised().ratio) * _BYTES_PER_WORD[precision] + _AROUND
 
 
 def shown(segment: Segment) -> str:
@@ -101,3 +110,7 @@ def shown(segment: Segment) -> str:
     if not segment.memory:
         return segment.text
     return "\n".join(block.text for block in segment.memory if isinstance(block, ScriptedBlock))
+
+
+def _checksum(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

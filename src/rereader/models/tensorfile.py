@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from rereader.models.files import writing
 from rereader.models.kvmemory import UnusableBlock
 
 _CHECKSUM = "checksum"
@@ -25,21 +24,17 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str
         OSError: If the file cannot be written.
     """
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{uuid.uuid4().hex[:8]}.part")
     try:
-        save_file(whole, beside, metadata={**metadata, _CHECKSUM: _checksum(whole, metadata)})
-        with beside.open("r+b") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
+        with writing(path) as beside:
+            save_file(whole, beside, metadata={**metadata, _CHECKSUM: _checksum(whole, metadata)})
     except SafetensorError as error:  # a full disk, for instance
         raise OSError(str(error)) from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors and metadata of a file; the tensors lie in it, so they take memory only where they are looked at.
+    """Tensors and metadata of a file, read once for its checksum.
+
+    The tensors lie in the file: the system takes their memory back when it needs it, and reads them again.
 
     Raises:
         FileNotFoundError: If there is none.

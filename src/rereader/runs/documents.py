@@ -31,8 +31,9 @@ def add_sources(
     All sources are read before anything is stored, so that a wrong one leaves nothing half done. A changed file becomes
     a new document; the old version stays until it is removed.
     """
-    get_graph(graph).settings(settings or {})
+    values = get_graph(graph).settings(settings or {})
     texts = read_sources(sources, encoding=encoding, password=password, stdin=stdin)
+    session.check_models(values)
     documents = store_texts(session, texts, listen=listen)
     for document in documents:
         session.prepare(document, graph=graph, settings=settings, listen=listen, cancel=cancel)

@@ -32,7 +32,7 @@ from rereader.models.tokens import TokenCounter
 from rereader.runs.choosing import choose_names
 from rereader.runs.counting import counter_of
 from rereader.runs.estimating import Estimate, Outlook, foretell
-from rereader.schema import Answer, Budget, Document, Event, InputError, Interrupted, Usage
+from rereader.schema import Answer, Budget, Document, Event, InputError, Interrupted, RereaderError, Usage
 from rereader.schema.usage import total
 
 Listen = Callable[[Event], None]
@@ -116,7 +116,7 @@ class Session:
         cancel: Cancel | None = None,
     ) -> Document:
         """Store a text and make the memories that ``graph`` searches; what is there already is not made again."""
-        get_graph(graph).settings(settings or {})
+        self.check_models(get_graph(graph).settings(settings or {}))
         document = self.library.documents.add(text, title=title, source=source, loader=loader)
         self.prepare(document, graph=graph, settings=settings, listen=listen, cancel=cancel)
         return document
@@ -132,6 +132,7 @@ class Session:
     ) -> Usage:
         """Chunk, compress and index a stored document as ``graph`` needs it; returns what that cost."""
         values = get_graph(graph).settings(settings or {})
+        self.check_models(values)
         context = self._context(document.id, (document,), values, listen, cancel)
         chunking = ensure_chunks(context, document)
         if wants_blocks(values):
@@ -210,7 +211,7 @@ class Session:
         """Refuse settings that the bound models cannot follow, before anything is made.
 
         Raises:
-            InputError: If blocks are to be read and the model that is to read them cannot.
+            InputError: If blocks are to be read and the model cannot read or make them as asked.
         """
         if wants_blocks(settings):
             check_blocks(self.models, settings)
@@ -223,8 +224,11 @@ class Session:
         except Timeout as error:
             raise InputError(f"Run {run.id} is at work in another process.", "Wait for it to end.") from error
         except BaseException as error:
-            stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
-            self.library.runs.update(run.id, status="interrupted" if stopped else "failed")
+            if isinstance(error, (Interrupted, KeyboardInterrupt)):
+                self.library.runs.update(run.id, status="interrupted")
+            else:
+                reason = str(error) if isinstance(error, RereaderError) else f"{type(error).__name__}: {error}"
+                self.library.runs.update(run.id, status="failed", failure=reason)
             raise
         answer = self.library.runs.get(run.id).answer
         assert answer is not None, "the finisher stores an answer"
@@ -329,8 +333,7 @@ def open_session(
         runtime=config.runtime,
     )
     counter = counter_of(_tokenizer_folder(names, config))
-    limit = None if config.kv_megabytes is None else config.kv_megabytes * 1_000_000
-    session = Session(Library(config.workspace, limit), models, counter, warnings, config.models_dir)
+    session = Session(Library(config.workspace, config.kv_bytes), models, counter, warnings, config.models_dir)
     try:
         yield session
     finally:

@@ -67,9 +67,9 @@ def train(
     """
     length = settings.length
     texts = load_texts(settings.texts, settings.held_out, settings.held_out_share, length, base.renderer)
-    torch.manual_seed(settings.seed)  # low-rank projections begin at random
-    tokens = MemoryTokens(base.model, settings.rank, settings.start, base.end).to(base.model.device)
-    loop = Loop(tokens, settings.schedule, folder, json.dumps([settings.model_dump(mode="json"), texts.digest]))
+    tokens = base.new_tokens(settings.rank, settings.start, settings.seed)
+    made_of = [settings.model_dump(mode="json"), texts.digest, base_identity(base.model)]
+    loop = Loop(tokens, settings.schedule, folder, json.dumps(made_of))
     if not loop.resumed(resume):
         write_settings(folder, settings)
         loop.log.add("begin", **_described(settings, texts))
@@ -89,7 +89,7 @@ class Steps:
         self._base, self._settings, self._texts, self._tokens = base, settings, texts, tokens
         self._passes = Passes(base.model, settings.layout)
         with torch.no_grad():
-            self._opening = self._passes.begin(base.tensor([base.opening])) if base.opening else None
+            self._opening = self._passes.begin(base.tensor([base.opening]))
 
     def __call__(self, step: int) -> Mapping[str, Any]:
         """Put the gradients of one step's loss on the compressor's parameters."""

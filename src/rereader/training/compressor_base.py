@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rereader.models.extras import require
 from rereader.models.installed import locate, own_gguf
 from rereader.models.manifest import read_manifest
 from rereader.models.rendering import Renderer
 from rereader.prompts.loader import Piece
 from rereader.prompts.openings import compressing
-from rereader.schema import MissingExtra
 
 if TYPE_CHECKING:
     import torch
 
-_PACKAGES = ("torch", "transformers", "safetensors")
+    from rereader.models.memory_tokens import MemoryTokens, Start
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,16 @@ class Base:
         end = tokenizer.eos_token_id
         return cls(model.requires_grad_(False).eval(), renderer, tokenizer, name, opening, 0 if end is None else end)
 
+    def new_tokens(self, rank: int, start: Start, seed: int) -> MemoryTokens:
+        """An untrained compressor on the model's device; low-rank projections begin at random, as the seed decides."""
+        import torch
+
+        from rereader.models.memory_tokens import MemoryTokens
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return MemoryTokens(self.model, rank, start, self.end).to(self.model.device)
+
     def tensor(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Rows of tokens of one length on the model's device."""
         import torch
@@ -64,8 +73,7 @@ def require_training() -> None:
     Raises:
         MissingExtra: If it is not.
     """
-    if any(importlib.util.find_spec(package) is None for package in _PACKAGES):
-        raise MissingExtra("Training", "train")
+    require(("torch", "transformers", "safetensors"), "Training", "train")
 
 
 def load_base(name: str, models_dir: Path, device: str = "auto", threads: int | None = None) -> Base:

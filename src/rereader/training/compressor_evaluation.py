@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 import torch
@@ -44,11 +45,10 @@ class Comparison:
         self._base, self._settings = base, settings
         self._passes = Passes(base.model, settings.layout)
         self._counted = Passes(base.model, settings.layout, spaced=False)
-        fresh = MemoryTokens(base.model, settings.rank, settings.start, base.end)
-        self._compressors = {TRAINED: tokens, "untrained": fresh.to(base.model.device)}
+        fresh = base.new_tokens(settings.rank, settings.start, settings.seed)
+        self._compressors = {TRAINED: tokens, "untrained": fresh}
         if settings.start != "end":
-            published = MemoryTokens(base.model, settings.rank, "end", base.end)
-            self._compressors["untrained-end"] = published.to(base.model.device)
+            self._compressors["untrained-end"] = base.new_tokens(settings.rank, "end", settings.seed)
         self._engine = Engine(base.model)
         self._rotation = Rotation(base.model)
         self._shelf = Shelf()
@@ -60,7 +60,7 @@ class Comparison:
             stretches: Tokens: windows, then a continuation.
         """
         with torch.no_grad():
-            start = self._passes.begin(self._base.tensor([self._base.opening])) if self._base.opening else None
+            start = self._passes.begin(self._base.tensor([self._base.opening]))
             for number, stretch in enumerate(stretches):
                 text, rest = self._split(stretch)
                 yield self._row(number, "none", None, 0, self._loss(start, rest))
@@ -68,14 +68,14 @@ class Comparison:
                 other = self._split(stretches[number - 1])[0] if len(stretches) > 1 else None
                 for ratio in self._settings.measured_ratios:
                     for name, past in self._memories(start, text, other, ratio):
-                        kept = past.places - (start.places if start else 0)
+                        kept = past.places - start.places
                         yield self._row(number, name, ratio, kept, self._loss(past, rest))
                         if name == TRAINED:
                             loss = self._loss(past, rest, self._counted)
                             yield self._row(number, f"{name}-counted", ratio, kept, loss)
 
     def _memories(
-        self, start: Memory | None, text: torch.Tensor, other: torch.Tensor | None, ratio: float
+        self, start: Memory, text: torch.Tensor, other: torch.Tensor | None, ratio: float
     ) -> Iterator[tuple[str, Memory]]:
         """What the continuation is read after, for each kind of memory."""
         for name, tokens in self._compressors.items():
@@ -87,8 +87,7 @@ class Comparison:
             how = Compression(name, ratio)
             scorer = self._shelf.find(how)
             states = scorer.states(self._engine, self._base.opening, [ids], (), how, _never)
-            memory = self._memory(states[0], len(ids), start)
-            yield name, memory if start is None else start.then(memory)
+            yield name, start.then(self._memory(states[0], len(ids), start))
 
     def _split(self, stretch: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """A stretch's text and continuation, int64 [1, tokens]."""
@@ -99,21 +98,20 @@ class Comparison:
         run = passes or self._passes
         return float(token_losses(run, run.read(past, rest), rest).mean())
 
-    def _full(self, start: Memory | None, text: torch.Tensor, rest: torch.Tensor) -> float:
+    def _full(self, start: Memory, text: torch.Tensor, rest: torch.Tensor) -> float:
         hidden = self._passes.read(start, torch.cat((text, rest), 1))
         return float(token_losses(self._passes, hidden[:, text.shape[1] :], rest).mean())
 
-    def _fold(self, start: Memory | None, text: torch.Tensor, tokens: MemoryTokens, ratio: float) -> Memory:
+    def _fold(self, start: Memory, text: torch.Tensor, tokens: MemoryTokens, ratio: float) -> Memory:
         return self._passes.compress(start, text, tokens, self._settings.window, ratio)
 
-    def _memory(self, states: Sequence[LayerStates], length: int, start: Memory | None) -> Memory:
+    def _memory(self, states: Sequence[LayerStates], length: int, start: Memory) -> Memory:
         """What a scorer kept, read where it stood.
 
         Heads keep different tokens, a memory has one offset for all: its keys are turned so that reading them at that
         offset puts them where they stood.
         """
-        before = start.length if start else 0
-        count = states[0].offsets.shape[1]
+        before, count = start.length, states[0].offsets.shape[1]
         layers = []
         for number, layer in enumerate(states):
             stood = self._rotation.rotate(layer.keys, layer.offsets + before, number)
@@ -150,11 +148,8 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     """Mean of values and its standard error, which is 0 for fewer than two."""
-    mean = sum(values) / len(values) if values else 0.0
-    if len(values) < 2:
-        return mean, 0.0
-    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return mean, math.sqrt(variance / len(values))
+    error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return fmean(values) if values else 0.0, error
 
 
 def _never() -> bool:

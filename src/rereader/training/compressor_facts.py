@@ -34,7 +34,6 @@ class FactTask:
         hops: Facts that lead to an answer: with 2, the text says who has the same box as someone else.
         names: Whom facts are about.
         values: What they may say.
-        sentences: Filler to draw from.
     """
 
     facts: int = 3
@@ -42,7 +41,6 @@ class FactTask:
     hops: int = 1
     names: Sequence[str] = NAMES
     values: Sequence[str] = VALUES
-    sentences: Sequence[str] = FILLER
 
     def draw(self, rng: Random) -> FactQuestion:
         """A text and a question on it."""
@@ -53,7 +51,7 @@ class FactTask:
         for extra in range(self.facts, len(people)):
             lines.append(f"{people[extra]} has the same box as {people[asked]}.")
             asked = extra
-        lines += [rng.choice(list(self.sentences)) for _ in range(self.filler)]
+        lines += [rng.choice(FILLER) for _ in range(self.filler)]
         rng.shuffle(lines)
         who = people[asked]
         return FactQuestion(" ".join(lines), f"Which colour is the box of {who}?", f"The box of {who} is", boxes[0])

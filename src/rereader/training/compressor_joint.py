@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -84,13 +84,14 @@ def train_jointly(
         Interrupted: If ``cancelled`` says so; the training can be resumed.
         ModelError: If the model is not supported, or the loss is not a number.
     """
-    torch.manual_seed(settings.seed)
     tokens, manifest = _compressor(base, settings)
+    reader = _reader(base, settings) if settings.reader_rank else None
     tokens.requires_grad_(not settings.frozen)
-    reader = Projections(base.model, settings.reader_rank).to(base.model.device) if settings.reader_rank else None
     parts = {"tokens": tokens, **({"reader": reader} if reader is not None else {})}
     trained = torch.nn.ModuleDict(parts)
-    loop = Loop(trained, settings.schedule, folder, json.dumps([settings.model_dump(mode="json"), manifest.data]))
+    began_from = asdict(replace(manifest, made={}))
+    made_of = [settings.model_dump(mode="json"), began_from, base_identity(base.model)]
+    loop = Loop(trained, settings.schedule, folder, json.dumps(made_of))
     if not loop.resumed(resume):
         write_settings(folder, settings)
         plain = settings.model_dump(mode="json")
@@ -190,11 +191,12 @@ def rewards_in(folder: Path) -> Rewards:
     """Rewards of a finished training.
 
     Raises:
-        InputError: If there is none in the folder.
+        InputError: If there is none in the folder, or it is not finished.
     """
-    rows = [row for row in TrainingLog(folder / LOG).rows() if "reward" in row]
-    if not rows:
-        raise InputError(f"There is no log of a training by reward in {folder}.", "Name the folder it was told to use.")
+    rows = list(TrainingLog(folder / LOG).rows())
+    if not any(row["kind"] == "rewards" for row in rows):
+        msg = f"There is no finished training by reward in {folder}."
+        raise InputError(msg, "Name the folder it was told to use, or finish it with --resume.")
     return rewards_of(rows)
 
 
@@ -204,8 +206,13 @@ def _compressor(base: Base, settings: JointSettings) -> tuple[MemoryTokens, Comp
         tensors, manifest = load_tensors(settings.compressor)
         return restore_tokens(base.model, tensors, manifest), manifest
     manifest = CompressorManifest(base_identity(base.model), base.name, base.end, ratios=settings.ratios)
-    tokens = MemoryTokens(base.model, manifest.rank, manifest.start, base.end)
-    return tokens.to(base.model.device), manifest
+    return base.new_tokens(manifest.rank, manifest.start, settings.seed), manifest
+
+
+def _reader(base: Base, settings: JointSettings) -> Projections:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return Projections(base.model, settings.reader_rank).to(base.model.device)
 
 
 def _distance(high: tuple[float, float], low: tuple[float, float]) -> float:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import time
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from rereader.schema import InputError, Interrupted, ModelError, Progress
 from rereader.schema.events import Cancelled, Listener
@@ -21,17 +22,38 @@ from rereader.training.compressor_settings import Schedule
 CHECKPOINT = "training.pt"
 LOG = "log.jsonl"
 Step = Callable[[int], Mapping[str, Any]]
-_FORMAT = 1
-_TIMED = 5
-"""Steps that are timed to settle how many there will be."""
+_FORMAT = 2
+_LOCK = "training.lock"
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder, which is made, and taken away again if nothing comes to lie in it.
+
+    Raises:
+        InputError: If another process trains in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        msg = f"Another process trains in {folder}."
+        raise InputError(msg, "Wait for it, or begin in another folder.") from error
+    try:
+        yield
+    finally:
+        (folder / _LOCK).unlink(missing_ok=True)
+        lock.release()
+        with suppress(OSError):
+            folder.rmdir()
 
 
 @dataclass
 class Counter:
-    """How far a training is: steps taken, steps in all (``None`` until settled), seconds spent."""
+    """How far a training is: steps taken, seconds spent."""
 
     step: int = 0
-    total: int | None = None
     seconds: float = 0.0
 
 
@@ -49,7 +71,7 @@ class Loop:
         self._trained, self._schedule, self._settings = trained, schedule, settings
         self.folder, self._path = folder, folder / CHECKPOINT
         self.log = TrainingLog(folder / LOG)
-        self.counter = Counter(total=schedule.steps)
+        self.counter = Counter()
         self._parameters = [one for one in trained.parameters() if one.requires_grad]
         self._optimizer = torch.optim.AdamW(
             self._parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay
@@ -97,7 +119,7 @@ class Loop:
             "optimizer": self._optimizer.state_dict(),
             "counter": vars(self.counter),
         }
-        beside = self._path.with_name(f"{CHECKPOINT}.{uuid.uuid4().hex[:8]}.part")
+        beside = self._path.with_suffix(".part")
         try:
             with beside.open("wb") as file:
                 torch.save(held, file)
@@ -128,7 +150,7 @@ class Loop:
                 self.save()
                 saved = time.monotonic()
             counter = self.counter
-            listener(Progress("steps", counter.step, counter.total or 0, seconds=counter.seconds))
+            listener(Progress("steps", counter.step, self._total(), seconds=counter.seconds))
             if stop and not self._is_done():
                 raise Interrupted(
                     f"Stopped after step {counter.step:,}; it is kept.",
@@ -137,12 +159,13 @@ class Loop:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: a linear warm-up, then a cosine to a tenth."""
-        schedule, total = self._schedule, self.counter.total
+        schedule = self._schedule
         if step < schedule.warm_up:
             return schedule.learning_rate * (step + 1) / schedule.warm_up
-        if total is None:
-            return schedule.learning_rate
-        part = min(1.0, (step - schedule.warm_up) / max(1, total - schedule.warm_up))
+        if schedule.steps is not None:
+            part = (step - schedule.warm_up) / max(1, schedule.steps - schedule.warm_up)
+        else:
+            part = min(1.0, self.counter.seconds / self._most_seconds)
         return schedule.learning_rate * (0.1 + 0.9 * (1 + math.cos(math.pi * part)) / 2)
 
     def _take(self, step: Step) -> None:
@@ -163,18 +186,18 @@ class Loop:
         spent = {"seconds": round(seconds, 3), "cpu_seconds": round(time.process_time() - worked, 3)}
         self.log.add("step", step=counter.step, **measured, norm=norm, rate=rate, **spent)
         counter.step += 1
-        self._settle()
 
-    def _settle(self) -> None:
-        """Settle how many steps there will be once enough of them were timed."""
-        counter, minutes = self.counter, self._schedule.minutes
-        if minutes is None or counter.total is not None or counter.step < _TIMED:
-            return
-        mean = counter.seconds / counter.step
-        counter.total = counter.step + max(0, int((minutes * 60 - counter.seconds) / mean))
-        self.log.add("plan", step=counter.step - 1, total=counter.total)
+    @property
+    def _most_seconds(self) -> float:
+        return math.inf if self._schedule.minutes is None else self._schedule.minutes * 60
+
+    def _total(self) -> int:
+        """Steps in all; where time ends the training, as many as there will be at the pace so far."""
+        counter = self.counter
+        if self._schedule.steps is not None:
+            return self._schedule.steps
+        return max(counter.step, round(counter.step * self._most_seconds / max(1e-9, counter.seconds)))
 
     def _is_done(self) -> bool:
-        counter, minutes = self.counter, self._schedule.minutes
-        out_of_time = minutes is not None and counter.seconds >= minutes * 60 and counter.step >= _TIMED
-        return out_of_time or (counter.total is not None and counter.step >= counter.total)
+        counter, steps = self.counter, self._schedule.steps
+        return counter.step >= steps if steps is not None else counter.seconds >= self._most_seconds

@@ -12,7 +12,7 @@ from rereader.models.memory_tokens import MemoryTokens
 def stretch_loss(
     passes: Passes,
     tokens: MemoryTokens,
-    opening: Memory | None,
+    opening: Memory,
     ids: torch.Tensor,
     window: int,
     windows: int,
@@ -35,14 +35,14 @@ def stretch_loss(
     Returns:
         The mean loss of a token (natural logarithm), and the number of tokens.
     """
-    past = None if opening is None else opening.rows(len(ids))
+    past = opening.rows(len(ids))
     losses: list[torch.Tensor] = []
     for number in range(windows):
         part = ids[:, number * window : (number + 1) * window]
         hidden, memory = passes.fold(past, part, tokens, ratio)
         if number:
             losses.append(token_losses(passes, hidden, part))
-        past = memory if past is None else past.then(memory)
+        past = past.then(memory)
     rest = ids[:, windows * window :]
     losses.append(token_losses(passes, passes.read(past, rest), rest))
     whole = torch.cat(losses)

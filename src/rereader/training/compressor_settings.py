@@ -20,8 +20,8 @@ Settings = TypeVar("Settings", bound=BaseModel)
 class Schedule(BaseModel):
     """How long to train, and how fast.
 
-    Either ``steps`` or ``minutes``: with minutes, the number of steps is settled once the first ones were timed, and no
-    step begins when the time is up.
+    Either ``steps`` or ``minutes``: with minutes, the learning rate falls by the time that is spent, and no step begins
+    when it is up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -12,15 +12,14 @@ import numpy as np
 from rereader.agents.gates import known_pieces
 from rereader.agents.gates_choose import gate_requests
 from rereader.models.base import Cancel, Float32Array
-from rereader.models.gatelora import GateReader, adapted, batches
+from rereader.models.gatelora import GateReader, adapted
 from rereader.prompts.loader import Piece
-from rereader.schema import InputError, Interrupted
-from rereader.training.gate_cases import Case
-from rereader.training.gate_head import fold_of
+from rereader.schema import InputError
+from rereader.training.gate_cases import Case, Told, stop_if
+from rereader.training.gate_head import FOLDS, fold_of
 
-Told = Callable[[int, int], None]
-_FOLDS = 5
 _HELD = 0
+"""The fold that is not trained on."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class LoraSettings:
         cases: Cases of a step.
         others: Memories beside the point for each case of a step.
         rate: Learning rate of the adapters; the head's is ten times that.
-        checked: Most cases of the held fold that the gate is calibrated on.
+        checked: Cases of the held fold that the gate is calibrated on, rounded up to whole questions.
         beside: Memories beside the point that are scored of each of them; they stand for those that are not.
         seed: Decides adapters, order and draws.
     """
@@ -91,8 +90,8 @@ def train_lora(
     import torch
 
     rng = Random(f"lora:{settings.seed}")
-    held = [case for case in cases if fold_of(case.question, _FOLDS, settings.seed) == _HELD]
-    rest = [case for case in cases if fold_of(case.question, _FOLDS, settings.seed) != _HELD and not case.labels.all()]
+    held = [case for case in cases if fold_of(case.question, FOLDS, settings.seed) == _HELD]
+    rest = [case for case in cases if fold_of(case.question, FOLDS, settings.seed) != _HELD and not case.labels.all()]
     if not held or not rest:
         raise InputError("There are too few questions to hold some back.", "Train on more questions.")
     with torch.random.fork_rng(devices=[]):
@@ -100,9 +99,20 @@ def train_lora(
         reader = adapted(model, tokenizer, settings.rank)
         losses = tuple(_steps(reader, rest, settings, rng, told, cancel))
     reader.model.eval()
-    checked = [thinned(case, settings.beside, rng) for case in rng.sample(held, min(settings.checked, len(held)))]
+    checked = [thinned(case, settings.beside, rng) for case in _of_some_questions(held, settings.checked, rng)]
     raw = tuple(score(reader, case, cancel) for case in checked)
     return LoraRun(reader, losses, tuple(checked), raw)
+
+
+def _of_some_questions(cases: Sequence[Case], most: int, rng: Random) -> list[Case]:
+    """All cases of questions that are drawn until there are so many: what the margin compares stays together."""
+    questions = sorted({case.question for case in cases})
+    chosen: list[Case] = []
+    for question in rng.sample(questions, len(questions)):
+        if len(chosen) >= most:
+            break
+        chosen += [case for case in cases if case.question == question]
+    return chosen
 
 
 def thinned(case: Case, beside: int, rng: Random) -> Case:
@@ -124,15 +134,7 @@ def thinned(case: Case, beside: int, rng: Random) -> Case:
 
 def score(reader: GateReader, case: Case, cancel: Cancel | None = None) -> Float32Array:
     """Raw score of each of a case's memories: float32 [kept]."""
-    import torch
-
-    rows = _prompts(reader, case, range(len(case.memories)))
-    found = np.zeros(len(rows), dtype=np.float32)
-    with torch.inference_mode():
-        for batch in batches(rows):
-            _stop_if(cancel)
-            found[batch] = reader.scores([rows[i] for i in batch]).cpu().numpy()
-    return found
+    return reader.raw(_prompts(reader, case, range(len(case.memories))), cancel)
 
 
 def _steps(
@@ -151,7 +153,7 @@ def _steps(
     losses = []
     for step in range(settings.steps):
         told(step, settings.steps)
-        _stop_if(cancel)
+        stop_if(cancel)
         rows, labels = _batch(reader, cases, settings, rng)
         optimizer.zero_grad()
         wanted = torch.tensor(labels, device=reader.model.device)
@@ -189,8 +191,3 @@ def _prompts(reader: GateReader, case: Case, places: Sequence[int]) -> list[tupl
     memories = [Piece(case.memories[place]) for place in places]
     requests = gate_requests(case.asked, known_pieces(case.known), memories)
     return [reader.renderer.render(request.prompt).ids for request in requests]
-
-
-def _stop_if(cancel: Cancel | None) -> None:
-    if cancel is not None and cancel.is_set():
-        raise Interrupted("Stopped; nothing was written.", "Run the same again.")

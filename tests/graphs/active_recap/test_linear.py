@@ -6,6 +6,7 @@ import threading
 import pytest
 from recapping import BASE, FACT, GRAPH, QUESTION, add, ask, recaps_of, size, steps_of
 
+from rereader.agents import recapper
 from rereader.agents.recapper import CLOSE, OPEN
 from rereader.models.hashing import HashingEmbedder
 from rereader.models.roles import Models
@@ -16,6 +17,14 @@ from rereader.testing.sessions import scripted_session
 from rereader.testing.texts import essay, plant
 
 # The linear variant
+
+
+@pytest.mark.parametrize(("budget", "counts"), [(None, False), (Budget(calls=90), False), (Budget(tokens=9**9), True)])
+def test_prompts_are_counted_once_more_only_where_tokens_are_short(session, text, monkeypatch, budget, counts):
+    counted = []
+    monkeypatch.setattr(recapper, "_tokens_due", lambda *given: counted.append(given) or 0)
+    ask(session, [add(session, text)], budget=budget)
+    assert bool(counted) is counts
 
 
 def test_every_part_is_read_with_the_recap_of_those_before_and_without_the_question(session, reader, text):

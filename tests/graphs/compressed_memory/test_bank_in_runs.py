@@ -1,16 +1,27 @@
 """Blocks in runs: made once, charged once, told of, kept under a limit, made again where they are gone."""
 
-import pytest
-from block_runs import QUESTION, SETTINGS, TEXT, Asking, a_reader, lets_in
+from dataclasses import replace
 
+import pytest
+from block_runs import FACTS, QUESTION, SETTINGS, TEXT, Asking, a_reader, lets_in
+from filelock import FileLock
+
+from rereader.agents import block_maker
+from rereader.agents.block_maker import identity_of
+from rereader.agents.compressor import compress_cost
+from rereader.agents.costs import DocumentFacts, Facts
+from rereader.agents.gate import gate_cost
 from rereader.cli.display import what
+from rereader.graphs.registry import get_graph
 from rereader.memory.invariants import check_library
 from rereader.memory.library import Library
 from rereader.models.hashing import HashingEmbedder
+from rereader.models.kvmemory import MEMORY_TOKENS_FILE, UnusableBlock
 from rereader.models.roles import Models
 from rereader.models.tokens import estimate_counter
 from rereader.runs.session import Session
 from rereader.schema import Budget, StoreError
+from rereader.testing.texts import essay, plant
 
 FORMS = [{"reads": "kv"}, {"reads": "both"}, {"reads": "kv", "order": "scan"}, {"reads": "both", "order": "scan"}]
 NAMES = ["waves-kv", "waves-both", "scan-kv", "scan-both"]
@@ -59,6 +70,14 @@ def test_what_was_read_is_told_by_show_and_names_the_blocks(ask):
     digests = {r.content for r in asked.library.records.of_run(asked.answer.evidence[0].document_id)}
     assert len(call.slots["memory"][0]["kv"]) == 3 and set(call.slots["memory"][0]["kv"]) <= digests
     assert "read the compressed memories" in what(asked.step("read"))
+
+
+@pytest.mark.parametrize(
+    ("read", "told"), [([[0, 3], [0, 5]], "3, 5"), ([[0, 3], [1, 5]], "1:3, 2:5"), ([[1, 3], [1, 5]], "2:3, 2:5")]
+)
+def test_the_document_is_told_unless_it_is_the_first(ask, read, told):
+    step = replace(ask({"reads": "kv"}).step("answer"), detail={"blocks": read})
+    assert what(step) == f"read the compressed memories of chunks {told}"
 
 
 def test_adding_a_document_makes_its_blocks(ask):
@@ -138,6 +157,140 @@ def test_a_budget_is_kept_while_blocks_are_made_and_after(ask, form, share):
     assert spent.answer.evidence
 
 
+def test_a_block_that_is_made_again_takes_its_own_place_and_is_not_announced(ask):
+    asked = ask({"reads": "kv"})
+    [key] = asked.let_in[:1]
+    row = asked.library.database.row("SELECT key FROM kv_blocks WHERE chunk = ?", (key[1],))
+    path = asked.library.bank.files.path(row["key"])
+    path.write_bytes(path.read_bytes()[:-4] + b"????")
+    asked.library.bank._limit = 0
+    second = again(asked, {"reads": "kv"})
+    assert any("made again" in text for text in second.answer.warnings)
+    assert not any("kept in the workspace" in text or "made room" in text for text in second.answer.warnings)
+    assert second.answer.answer == asked.answer.answer
+
+
+def test_blocks_that_cannot_be_read_although_they_were_just_made_are_a_fault_of_the_disk(ask, monkeypatch):
+    asked = ask({"reads": "kv"})
+
+    def unusable(_path):
+        raise UnusableBlock("it is damaged")
+
+    monkeypatch.setattr(asked.reader, "load_kv", unusable)
+    with pytest.raises(StoreError, match="although it was just made"):
+        again(asked, {"reads": "kv"})
+
+
+def test_texts_that_have_a_block_take_no_room_and_one_text_takes_it_once(tmp_path):
+    body = plant(essay(3, 90), FACTS)
+    session = small(tmp_path, None)
+    asked_for = []
+    room = session.library.bank.make_room
+    session.library.bank.make_room = lambda size, keep: (asked_for.append(size), room(size, keep))[1]
+    ask_in(session, body)
+    held = session.library.bank.held()
+    assert held / 2 < asked_for[0] < held * 2
+    ask_in(session, f"{body}\n\n{plant(essay(4, 9), [])}")
+    grown = session.library.bank.held() - held
+    assert len(asked_for) == 2 and grown / 2 < asked_for[1] < grown * 2 < held / 2
+    session.close()
+
+
+def test_chunks_are_looked_up_together(ask, monkeypatch):
+    session = ask.session(a_reader())
+    queries = []
+    rows = session.library.database.rows
+    monkeypatch.setattr(session.library.database, "rows", lambda sql, *more: (queries.append(sql), rows(sql, *more))[1])
+    session.add_text(TEXT, title="t", source="t", settings={**SETTINGS, "reads": "kv", "memory": "raw"})
+    chunks = session.library.database.row("SELECT chunks FROM chunkings")[0]
+    assert chunks > 20
+    assert sum("FROM chunks WHERE chunking" in sql for sql in queries) < chunks / 4
+
+
+def test_blocks_of_a_run_at_work_stay_though_they_are_of_a_document_that_this_run_reads(tmp_path):
+    session = small(tmp_path, None)
+    ask_in(session, TEXT)
+    held, [document] = session.library.bank.held(), session.library.documents.all()
+    session.library.bank._limit = round(held * 1.5)
+    other = {"question": "?", "graph": "g", "settings": {}, "models": {}, "budget": Budget()}
+    run = session.library.runs.create("busy", document_ids=[document.id], **other)
+    with FileLock(session.library.run_lock(run.id)), pytest.raises(StoreError, match="that must stay"):
+        ask_in(session, TEXT, {"ratio": 3})
+    assert session.library.bank.held() == held
+    answer = ask_in(session, TEXT, {"ratio": 3})  # nobody reads them any more
+    assert any("made room" in text for text in answer.warnings)
+    session.close()
+
+
+def trained(folder, weights=b"weights"):
+    folder.mkdir(exist_ok=True)
+    (folder / MEMORY_TOKENS_FILE).write_bytes(weights)
+    return folder
+
+
+def test_a_trained_compressor_is_known_by_its_weights_alone(tmp_path):
+    folder = trained(tmp_path / "trained")
+    before = identity_of(str(folder))
+    (folder / "log.jsonl").write_text("a step\n")
+    (folder / "checkpoint").mkdir()
+    assert identity_of(str(folder)) == before
+    trained(folder, b"other weights")
+    assert identity_of(str(folder)) != before
+
+
+def test_a_folder_with_the_name_of_a_rule_changes_nothing(ask, tmp_path, monkeypatch):
+    asked = ask({"reads": "kv", "compressor": "recent"})
+    trained(tmp_path / "recent")
+    monkeypatch.chdir(tmp_path)
+    assert again(asked, {"reads": "kv", "compressor": "recent"}).step("compress").usage.calls == 0
+
+
+@pytest.mark.parametrize("order", ["waves", "scan"])
+def test_a_trained_compressor_is_looked_at_once_in_a_run(ask, tmp_path, monkeypatch, order):
+    settings = {"reads": "kv", "order": order, "compressor": str(trained(tmp_path / "trained"))}
+    asked = ask(settings)
+    before = len(reads := [])
+    real = block_maker.hashlib.file_digest
+    monkeypatch.setattr(block_maker.hashlib, "file_digest", lambda *given: (reads.append(given), real(*given))[1])
+    second = again(asked, {**settings, "waves": 3, "working_tokens": 9})
+    assert second.step("compress").usage.calls == 0
+    assert len(reads) - before == 3  # by the check before the run, by its estimate, and in the run
+    [row] = asked.library.database.rows("SELECT scorer FROM kv_sets")
+    assert row["scorer"].startswith("trained@")
+
+
+def test_none_keeps_all_under_one_name_whatever_the_ratio(ask):
+    asked = ask({"reads": "kv", "compressor": "none", "ratio": 2})
+    assert again(asked, {"reads": "kv", "compressor": "none", "ratio": 4}).step("compress").usage.calls == 0
+
+
+def compress_costs(**settings):
+    facts = Facts((DocumentFacts(40_000, 10_000, 20, cut=True),), bound=frozenset({"reader"}), kv_numbers={"reader": 1})
+    cost = compress_cost(get_graph("compressed-memory").settings({"reads": "kv", **settings}), facts)
+    return cost.works[0].amount, cost.disk
+
+
+def test_an_estimate_knows_how_often_a_text_is_read_and_how_much_is_kept():
+    once, kept = compress_costs(ratio=4)
+    twice, as_much = compress_costs(ratio=4, compressor="reconstruction")
+    assert (twice - once, as_much) == (10_000, kept)
+    assert compress_costs(ratio=4, compressor="none")[1] == 4 * kept == compress_costs(ratio=1)[1]
+
+
+def test_the_gate_is_told_to_cost_what_the_blocks_that_it_sees_do():
+    facts = Facts((DocumentFacts(40_000, 10_000, 20, cut=True),), bound=frozenset({"reader", "scorer"}))
+
+    def tokens(**settings):
+        chosen = {"waves": 1, "candidates": 10, "chunk_tokens": 4096, **settings}
+        cost = gate_cost(get_graph("compressed-memory").settings(chosen), facts)
+        return sum(work.amount for work in cost.works if work.role == "scorer")
+
+    for gate in ("choose", "attention"):
+        assert tokens(reads="both", ratio=4, gate=gate) > 10 * 1024 > 4 * tokens(gate=gate)
+    assert tokens(reads="both", ratio=4) == tokens(reads="both", ratio=4, gate="choose")
+    assert tokens(reads="kv") == 0
+
+
 def small(tmp_path, kv_bytes, name="small"):
     models = Models(reader=a_reader(), embedder=HashingEmbedder())
     return Session(Library(tmp_path / name, kv_bytes), models, estimate_counter())
@@ -159,8 +312,6 @@ def test_what_does_not_fit_the_limit_is_refused_before_anything_is_made(tmp_path
 
 
 def test_another_documents_blocks_make_room_and_that_is_told(tmp_path):
-    from rereader.testing.texts import essay, plant
-
     session = small(tmp_path, None, "open")
     ask_in(session, TEXT)
     held = session.library.bank.held()

@@ -3,7 +3,13 @@
 import pytest
 from block_runs import FACTS, QUESTION, TEXT, a_reader, lets_in
 
+from rereader.agents.block_attention import attention_of_blocks
+from rereader.agents.compressor import check_blocks
+from rereader.agents.context import RunContext
 from rereader.graphs.registry import get_graph
+from rereader.models.hashing import HashingEmbedder
+from rereader.models.kvmemory import MEMORY_TOKENS_FILE
+from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
 from rereader.prompts.loader import load
 from rereader.prompts.openings import KV_PROMPTS, kv_opening, opening
@@ -175,6 +181,16 @@ def test_blocks_that_do_not_fit_one_window_are_looked_at_in_several(ask):
     assert one.let_in[0] == other.let_in[0]
 
 
+def test_no_block_at_all_is_looked_at_in_no_prompt(ask):
+    asked = ask({"reads": "both", "gate": "attention"}, scorer=lets_in(["Ulpelhala"]))
+    before = len(asked.scorer.calls)
+    values = get_graph("compressed-memory").settings({"reads": "both", "gate": "attention"})
+    documents = tuple(asked.library.documents.all())
+    context = RunContext(asked.library, asked.session.models, asked.session.counter, values, "run", documents)
+    assert attention_of_blocks(context, QUESTION, []).shape == (0,)
+    assert len(asked.scorer.calls) == before
+
+
 def test_the_scan_gates_and_rewrites_on_blocks_of_the_reader_alone(ask):
     scorer = lets_in(["nothing of it"])
     asked = ask({"order": "scan", "reads": "kv"}, scorer=scorer)
@@ -244,11 +260,19 @@ def test_without_blocks_nothing_is_compressed(ask, reads):
 
 def test_gates_that_look_at_no_block_are_refused_with_both():
     graph = get_graph("compressed-memory")
-    assert graph.settings({"reads": "both"}).gate == "choose"
-    assert graph.settings({"reads": "kv"}).gate == "similarity"
-    assert graph.settings({"reads": "both", "order": "scan"}).gate == "similarity"
+    assert graph.settings({"reads": "both"}).judging == "choose"
+    assert graph.settings({"reads": "both", "gate": "attention"}).judging == "attention"
+    assert graph.settings({"reads": "kv"}).judging == "similarity"
+    assert graph.settings({"reads": "both", "order": "scan"}).judging == "similarity"
     with pytest.raises(InputError, match="looks at no block"):
         graph.settings({"reads": "both", "gate": "likelihood"})
+
+
+def test_the_gate_that_stands_in_is_not_taken_over_by_a_follow_up(ask):
+    asked = ask({"reads": "both"}, scorer=lets_in(["Ulpelhala"]))
+    stored = asked.library.runs.get(asked.answer.run_id).settings
+    assert stored["gate"] == "similarity"
+    assert get_graph("compressed-memory").settings({**stored, "reads": "gist"}).judging == "similarity"
 
 
 def test_forms_with_blocks_are_no_more_than_analogues():
@@ -257,7 +281,9 @@ def test_forms_with_blocks_are_no_more_than_analogues():
     assert {graph.settings(form).honesty for form in forms} == {"analogue"}
 
 
-@pytest.mark.parametrize("settings", [{"ratio": 0.5}, {"precision": "int4"}, {"budgets": "odd"}, {"reads": "text"}])
+@pytest.mark.parametrize(
+    "settings", [{"ratio": 0.5}, {"ratio": 99}, {"precision": "int4"}, {"budgets": "odd"}, {"reads": "text"}]
+)
 def test_bad_settings_are_refused(settings):
     with pytest.raises(InputError):
         get_graph("compressed-memory").settings(settings)
@@ -274,3 +300,67 @@ def test_models_whose_insides_are_closed_are_refused_before_a_run_begins(ask):
             ask(settings, **models)
         assert hint in error.value.hint and "--memory text" in error.value.hint
         assert ask.opened[-1].library.runs.all() == []
+
+
+@pytest.mark.parametrize("form", [{"reads": "kv"}, {"reads": "both", "order": "scan"}], ids=["kv", "both"])
+def test_a_compressor_that_is_none_is_refused_before_anything_is_stored(ask, form):
+    settings = {**form, "compressor": "nonsense"}
+    session = ask.session(a_reader())
+    with pytest.raises(InputError, match="no compressor nonsense"):
+        ask(settings, session=session)
+    assert session.library.runs.all() == []
+    with pytest.raises(InputError, match="no compressor nonsense"):
+        session.estimate(QUESTION, [("id", 9000)], settings=settings)
+    with pytest.raises(InputError, match="no compressor nonsense"):
+        session.add_text("A text.", title="other", source="s", settings=settings)
+    assert [document.title for document in session.library.documents.all()] == ["t"]
+
+
+def test_the_model_is_asked_early_whether_it_can_compress_like_that(ask):
+    class Refusing(ScriptedModel):
+        def kv_bytes(self, tokens, compression, precision):
+            raise InputError("It was trained for other ratios.")
+
+    session = ask.session(Refusing(lambda prompt: "5265", name="refusing", attends=True))
+    with pytest.raises(InputError, match="other ratios"):
+        ask({"reads": "kv"}, session=session)
+    assert session.library.runs.all() == []
+    assert session.library.database.rows("SELECT * FROM chunkings") == []
+
+
+def test_a_scorer_that_reads_no_block_is_not_loaded_for_it(ask):
+    asked = ask({"reads": "kv"})
+    reader, loaded = asked.reader, []
+    names = {"reader": "reader", "gister": "none", "scorer": "scorer", "embedder": "hashing"}
+    loaders = {role: lambda role=role: loaded.append(role) for role in names}
+    models = Models.lazy(names, {**loaders, "reader": lambda: reader, "embedder": HashingEmbedder})
+    check_blocks(models, get_graph("compressed-memory").settings({"reads": "kv"}))
+    assert loaded == []
+    check_blocks(models, get_graph("compressed-memory").settings({"reads": "both", "order": "scan"}))
+    assert loaded == ["scorer"]
+
+
+def test_a_path_means_the_same_from_every_folder(tmp_path, monkeypatch):
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained" / MEMORY_TOKENS_FILE).write_bytes(b"weights")
+    (tmp_path / "recent").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    graph = get_graph("compressed-memory")
+    for name in ("trained", "./trained", "~/trained"):
+        assert graph.settings({"compressor": name}).compressor == str(tmp_path / "trained")
+    assert graph.settings({"compressor": "recent"}).compressor == "recent"
+    assert graph.settings({"compressor": "unknown"}).compressor == "unknown"
+    for name in ("gate.safetensors", "~/gate.safetensors"):
+        assert graph.settings({"trained_gate": name}).trained_gate == str(tmp_path / "gate.safetensors")
+    assert graph.settings({}).trained_gate == ""
+
+
+def test_a_scan_of_gists_needs_a_window_for_gists_only(ask):
+    settings = {"order": "scan", "chunk_tokens": 400, "working_tokens": 20}
+    asked = ask({**settings, "reads": "gist", "gist_share": 0.1}, reader=a_reader(context_window=300))
+    assert asked.answer.status == "answered"
+    with pytest.raises(InputError, match="beside the working memory"):
+        ask({**settings, "reads": "raw"}, reader=a_reader(context_window=300))
+    with pytest.raises(InputError, match="beside the working memory"):
+        ask({**settings, "reads": "gist"}, reader=a_reader(context_window=180))

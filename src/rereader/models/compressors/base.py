@@ -54,7 +54,7 @@ class Compressor(ABC):
     """Makes blocks of texts, in batches of texts that follow the same opening.
 
     What a compressor implements is :meth:`states`; a trained one is loaded from its folder by
-    ``rereader.models.memory_tokens.load_compressor(path)``.
+    :meth:`rereader.models.learned.LearnedCompressor.load`.
     """
 
     identity: str
@@ -84,9 +84,33 @@ class Compressor(ABC):
         """Tokens that a head keeps of a text, on average."""
         return max(1, int(tokens / ratio))
 
-    def tokens_read(self, tokens: int) -> int:
-        """Tokens that go through the model for a text of so many."""
-        return tokens
+    def tokens_read(self, opening: int, text: int, repeat: int) -> int:
+        """Tokens that go through the model for a text, one after the other in its window, given those of each part."""
+        return opening + text
+
+    def fit(self, texts: Texts, window: int, name: str) -> list[int]:
+        """What :meth:`sizes` says, which must fit the window of a model of some name.
+
+        Raises:
+            InputError: If it does not.
+        """
+        sizes = self.sizes(texts)
+        if max(sizes, default=0) > window:
+            msg = f"{max(sizes):,} tokens, most of them read twice, do not fit into the {window:,} that {name} reads."
+            raise InputError(msg, "Use smaller chunks, or another compressor than reconstruction.")
+        return sizes
+
+    def sizes(self, texts: Texts) -> list[int]:
+        """Tokens that go through the model for each text."""
+        pairs = zip(texts.openings, texts.texts, strict=True)
+        return [self.tokens_read(len(opening), len(text), len(texts.repeat)) for opening, text in pairs]
+
+    def check(self, how: Compression) -> None:  # noqa: B027 - most can do whatever they are told
+        """Refuse what it cannot do.
+
+        Raises:
+            InputError: If it cannot compress a text in this way.
+        """
 
     def compress(
         self, engine: Engine, texts: Texts, how: Compression, slots: Slots, cancelled: Cancelled
@@ -104,6 +128,7 @@ class Compressor(ABC):
             Interrupted: If ``cancelled`` says so.
             ModelError: If the model's keys cannot be moved, or memory runs out.
         """
+        how = how.normalised()
 
         def run(part: Sequence[int]) -> list[KVBlock]:
             opening, chosen = texts.openings[part[0]], [texts.texts[index] for index in part]
@@ -120,10 +145,9 @@ class Compressor(ABC):
         groups: dict[tuple[Ids, int], list[int]] = {}
         for index, (opening, text) in enumerate(zip(texts.openings, texts.texts, strict=True)):
             groups.setdefault((opening, len(text) if self.alike else 0), []).append(index)
-        batches = []
+        batches, sizes = [], self.sizes(texts)
         for members in groups.values():
-            sizes = [self.tokens_read(len(texts.openings[index]) + len(texts.texts[index])) for index in members]
-            for batch in plan_batches(sizes, slots.prefill, slots.tokens):
+            for batch in plan_batches([sizes[index] for index in members], slots.prefill, slots.tokens):
                 batches.append([members[place] for place in batch])
         return batches
 

@@ -2,7 +2,8 @@
 
 The text's own unrotated queries are taken to be drawn from a normal distribution, and later ones from the same. Turned
 to the positions after the text, their mean and covariance give the expected weight of each key in closed form: the mean
-of exp(q k) over a normal q is exp(mean k + k covariance k / 2). A key's weight counts as much as its value is long.
+of exp(q k) over a normal q is exp(mean k + k covariance k / 2). A key's weight counts as much as its value is long. In
+a layer with a sliding window it counts only as often as later queries still see the key (ours).
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ class ExpectedAttention(Scorer):
     def __init__(self, reading: Reading) -> None:
         super().__init__(reading)
         self._sums: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._back: dict[int, int | None] = {}
         self._scale = 1.0
 
-    def see(self, layer: int, query: torch.Tensor, key: torch.Tensor, scale: float) -> None:
+    def see(self, layer: int, query: torch.Tensor, key: torch.Tensor, scale: float, window: int | None) -> None:
         """Add up the queries, and their products with themselves."""
-        self._scale = scale
+        self._scale, self._back[layer] = scale, window
         count, reading = query.shape[2], self.reading
         first = key.shape[2] - count
-        positions = torch.arange(first, first + count, device=query.device)
-        sizes = torch.tensor([len(text) for text in reading.texts], device=query.device)
-        real = positions[None] - reading.opening < sizes[:, None]
+        positions = torch.arange(first, first + count)
+        sizes = torch.tensor([len(text) for text in reading.texts])
+        real = (positions[None] - reading.opening < sizes[:, None]).to(query.device)
         plain = reading.rotation.unrotate(query, positions, layer).double() * real[:, None, :, None]
         total, products = plain.sum(2), plain.transpose(-1, -2) @ plain
         before = self._sums.get(layer)
@@ -70,5 +72,12 @@ class ExpectedAttention(Scorer):
         shared = keys.repeat_interleave(len(mean) // len(keys), 0)
         linear = (shared * mean).sum(-1) * self._scale
         square = ((shared @ spread) * shared).sum(-1) * self._scale**2
-        weights = (linear + square / 2).softmax(-1)
+        weights = (linear + square / 2).softmax(-1) * self._share(layer, keys.shape[1]).to(keys.device)
         return weights.reshape(len(keys), -1, keys.shape[1]).mean(1)
+
+    def _share(self, layer: int, text: int) -> torch.Tensor:
+        """Share of the positions after a text from which a layer still sees each of its tokens: float32 [text]."""
+        back = self._back[layer]
+        if back is None:
+            return torch.ones(text)
+        return ((torch.arange(text) - text + back) / FUTURE).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Keeps everything: what reading the text would give."""
+"""Keeps everything: what reading the text would give. Its ratio is 1, whatever is asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ class KeepAll(Scorer):
     """Every token counts the same."""
 
     name = "none"
-    keeps_all = True
 
     def scores(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Zeros."""

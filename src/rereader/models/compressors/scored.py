@@ -50,14 +50,12 @@ class Scorer(ABC):
     """Whether it must see the queries while the texts are read."""
     repeats = False
     """Whether it must see the queries of the texts read once more after themselves; they all have one length then."""
-    keeps_all = False
-    """Whether it keeps everything, whatever the ratio."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
 
     def see(  # noqa: B027 - most scorers need not look
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, scale: float
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, scale: float, window: int | None
     ) -> None:
         """Look at queries of the texts; see :class:`~rereader.models.chunked.Watch`."""
 
@@ -75,6 +73,12 @@ class Scorer(ABC):
         """
 
 
+def seen_keys(queries: int, keys: int, first: int, window: int | None, device: torch.device) -> torch.Tensor:
+    """Which keys queries from place ``first`` on see: boolean [queries, keys]."""
+    seen = torch.ones(queries, keys, dtype=torch.bool, device=device).tril(first)
+    return seen if window is None else seen.triu(first - window + 1)
+
+
 class ScoredCompressor(Compressor):
     """Keeps what a scorer of some kind scores highest.
 
@@ -87,13 +91,9 @@ class ScoredCompressor(Compressor):
         self.alike = kind.repeats
         self._kind = kind
 
-    def kept(self, tokens: int, ratio: float) -> int:
-        """Tokens that a head keeps of a text, on average."""
-        return tokens if self._kind.keeps_all else super().kept(tokens, ratio)
-
-    def tokens_read(self, tokens: int) -> int:
-        """Tokens that go through the model for a text of so many."""
-        return 2 * tokens if self._kind.repeats else tokens
+    def tokens_read(self, opening: int, text: int, repeat: int) -> int:
+        """Tokens that go through the model; see :class:`Compressor`."""
+        return opening + text + (repeat + text if self._kind.repeats else 0)
 
     def states(
         self, engine: Engine, opening: Ids, texts: Sequence[Ids], repeat: Ids, how: Compression, cancelled: Cancelled

@@ -13,7 +13,7 @@ from rereader.models.compressors.recent import Recent
 from rereader.models.compressors.reconstruction import Reconstruction
 from rereader.models.compressors.scored import ScoredCompressor, Scorer
 from rereader.models.compressors.window_attention import WindowAttention
-from rereader.models.kvmemory import Compression
+from rereader.models.kvmemory import RULES, Compression
 from rereader.schema.errors import InputError
 
 SCORERS: dict[str, type[Scorer]] = {
@@ -32,23 +32,24 @@ class Shelf:
         """The compressor that a text is to be compressed with.
 
         Raises:
-            InputError: If it does not exist, or a setting is out of range.
+            InputError: If it does not exist, a setting is out of range, or it cannot do what is set.
         """
         if not 1 <= how.ratio <= MOST_RATIO:
             raise InputError(f"A ratio of {how.ratio} is not from 1 to {MOST_RATIO}.", "A ratio of 4 is usual.")
         if how.budgets not in ("even", "heads"):
             raise InputError(f"There are no budgets {how.budgets!r}.", "Use even or heads.")
-        if how.scorer in SCORERS:
-            return ScoredCompressor(SCORERS[how.scorer])
-        return self._load(Path(how.scorer))
+        known = SCORERS.get(how.scorer)
+        compressor = self._load(Path(how.scorer)) if known is None else ScoredCompressor(known)
+        compressor.check(how)
+        return compressor
 
     def _load(self, path: Path) -> Compressor:
         if not path.exists():
             msg = f"There is no scorer {path}."
-            raise InputError(msg, f"Use one of {', '.join(SCORERS)}, or the path of a trained compressor.")
-        from rereader.models.memory_tokens import load_compressor
+            raise InputError(msg, f"Use one of {', '.join(RULES)}, or the path of a trained compressor.")
+        from rereader.models.learned import LearnedCompressor
 
         key = (path.resolve(), path.stat().st_mtime_ns)
         if key not in self._trained:
-            self._trained = {key: load_compressor(path)}
+            self._trained = {key: LearnedCompressor.load(path)}
         return self._trained[key]

@@ -20,7 +20,7 @@ def workspace(scope: Scope) -> list[Finding]:
         if version < newest:
             told = f"the workspace has schema version {version}; the next command upgrades it to {newest}"
             return [Finding(told, "note", "Run: rereader documents, then rereader doctor again.")]
-        with Library(folder) as library:
+        with Library(folder, scope.config.kv_bytes) as library:
             return check_library(library)
     except StoreError as error:
         return [Finding(error.message, "problem", error.hint)]
