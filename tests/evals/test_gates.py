@@ -90,7 +90,8 @@ def test_the_environment_names_data_settings_and_the_trained_gate(measured):
     _, _, out, _, _ = measured
     first = json.loads(out.read_text().splitlines()[0])
     assert first["row"] == "environment"
-    assert first["embedder"]["name"] == "hashing" and first["scorer"]["name"] == "scorer"
+    assert first["models"] == {"embedder": "hashing", "scorer": "scorer"}
+    assert first["embedder"]["fingerprint"] and first["scorer"]["fingerprint"] != first["embedder"]["fingerprint"]
     assert first["trained_gate"]["name"] == "gate.safetensors" and len(first["trained_gate"]["sha256"]) == 64
     assert first["settings"]["gist_share"] == 0.5 and first["data"]["documents"] == 20
 

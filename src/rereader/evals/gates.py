@@ -118,7 +118,9 @@ def measure_gates(
     with tempfile.TemporaryDirectory(prefix="rereader-gates-") as folder, session_on(Path(folder)) as session:
         facts = {gate: _facts(bench, session, texts, gate) for gate in bench.gates}
         settings = {gate: hash_settings(made_of) for gate, made_of in facts.items()}
-        environment = {**describe_environment(), **{name: fact for one in facts.values() for name, fact in one.items()}}
+        every = {name: fact for one in facts.values() for name, fact in one.items()}
+        models = {role: every[role]["name"] for role in ("embedder", "scorer") if every.get(role)}
+        environment = {**describe_environment(), **every, "models": models}
         for done, item in enumerate(items):
             told(done, len(items))
             todo = [gate for gate in bench.gates if row_key(_key(bench.name, item, gate, settings[gate])) not in rows]
