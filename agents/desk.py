@@ -148,19 +148,19 @@ def desk_of(state: ReadingState, context: RunContext) -> Desk:
 
 
 def _put(desk: Desk, record: Record, known: dict[str, Record]) -> None:
-    if record.agent == PLANNER:
+    if record.author == PLANNER:
         desk.turns.append(Turn(record))
-    elif record.agent == ACTOR and desk.turns:
+    elif record.author == ACTOR and desk.turns:
         desk.turns[-1] = Turn(desk.turns[-1].wrote, record)
-    elif record.agent == VARIABLE:
+    elif record.author == VARIABLE:
         made = _variable(record, known)
         desk.variables.pop(made.name, None)  # the newest comes last
         desk.variables[made.name] = made
-    elif record.agent == SUBREADER:
+    elif record.author == SUBREADER:
         desk.notes.append(record)
-    elif record.agent == EXCHANGE:
+    elif record.author == EXCHANGE:
         desk.exchanges.append(record)
-    elif record.agent == ROOT:
+    elif record.author == ROOT:
         desk.answer = record.content
 
 

@@ -50,14 +50,17 @@ def note(
 
 
 def shown(held: Sequence[Record], empty: str) -> list[Piece]:
-    """Notes as they stand in a prompt, numbered by their place if there are several; ``empty`` if they say nothing."""
+    """Notes as they stand in a prompt, numbered by their place if there are several; ``empty`` if they say nothing.
+
+    Those of one place, of which a user has pinned or added some, stand one after the other.
+    """
     if not any(record.content for record in held):
         return [Piece(empty, trusted=True)]
-    if len(held) == 1:
-        return [Piece(held[0].content, record=held[0].id)]
+    numbered = len({record.ordinal for record in held}) > 1
     pieces: list[Piece] = []
     for record in sorted(held, key=lambda record: record.ordinal):
-        pieces.append(Piece(f"[{record.ordinal + 1}] ", trusted=True))
+        if numbered:
+            pieces.append(Piece(f"[{record.ordinal + 1}] ", trusted=True))
         pieces.append(Piece(record.content, record=record.id))
         pieces.append(Piece("\n", trusted=True))
     return pieces[:-1]

@@ -20,7 +20,7 @@ from rereader.agents.spending import check_room
 from rereader.memory.working import Slot
 from rereader.models.base import Sampling
 from rereader.prompts.loader import Piece, SlotValue, load
-from rereader.schema import BudgetSpent, Record, RecordKind, Span
+from rereader.schema import BudgetSpent, Record, Span
 from rereader.tools.lexical import Words
 from rereader.tools.words import content_words
 
@@ -123,7 +123,7 @@ def _request(state: ReadingState, context: RunContext, held: Sequence[Record], s
     slots["memory"] = shown(held, NOTHING_YET)
     if not _asks_more(context.settings):
         return Request(load("remember"), slots)
-    slots["recalled"] = _recalled(state, context, held)
+    slots["recalled"] = _recalled(state, context)
     slots["task"] = [Piece(_task(context.settings, _place(context.settings, held)), trusted=True)]
     return Request(load("remember_more"), slots)
 
@@ -164,19 +164,17 @@ def parse(text: str) -> Reply | None:
 
 def _place(settings: Any, held: Sequence[Record]) -> int:
     """Which part of the memory is rewritten: one that is empty, else the one rewritten longest ago."""
-    taken = {record.ordinal for record in held}
-    free = [place for place in range(settings.memories) if place not in taken]
-    return free[0] if free else held[0].ordinal
+    newest = {record.ordinal: record.step for record in held}  # a pinned record stays beside its part's newer ones
+    free = [place for place in range(settings.memories) if place not in newest]
+    return free[0] if free else min(newest, key=newest.__getitem__)
 
 
-def _recalled(state: ReadingState, context: RunContext, held: Sequence[Record]) -> list[Piece]:
+def _recalled(state: ReadingState, context: RunContext) -> list[Piece]:
     """The earlier memory that the last reply asked for: the best of all that were overwritten."""
     asked = context.memory.read(state.get("memory_version", 0), "question")
     if not asked:
         return []
-    current = {record.id for record in held}
-    past = [r for r in context.library.records.of_run(context.run_id) if r.agent == _AGENT and r.id not in current]
-    past = [record for record in past if record.kind is RecordKind.NOTE and record.step < context.step and record.spans]
+    past = context.memory.left(state.get("memory_version", 0), "note")
     if not past:
         return []
     scores = Words([record.content for record in past]).bm25(content_words(asked[0].record.content))

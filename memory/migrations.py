@@ -124,6 +124,8 @@ _V6 = (
     "CREATE INDEX kv_blocks_by_record ON kv_blocks (record_id)",
     "CREATE INDEX kv_blocks_by_use ON kv_blocks (used_at)",
     "ALTER TABLE runs ADD COLUMN failure TEXT",
+    # The step of its parent that a fork goes on from; a follow-up has a parent and none.
+    "ALTER TABLE runs ADD COLUMN forked_at INTEGER",
     # What a recursive run holds has a slot of its own; runs that were begun before can be gone on with.
     "UPDATE working_memory SET slot = 'desk' "
     "WHERE slot = 'note' AND run_id IN (SELECT id FROM runs WHERE graph = 'recursive')",

@@ -11,6 +11,13 @@ from rereader.memory.database import Database
 from rereader.schema import Record, RecordKind, Span
 
 _BATCH = 500
+_OF_RUN = """WITH RECURSIVE line(id, until) AS (
+        SELECT ?1, 9223372036854775807 UNION ALL
+        SELECT runs.parent, MIN(runs.forked_at, line.until) FROM line JOIN runs ON runs.id = line.id
+        WHERE runs.forked_at IS NOT NULL)
+    SELECT records.* FROM line JOIN records ON records.run_id = line.id AND records.step <= line.until
+    ORDER BY records.step, records.ordinal, records.id"""
+"""Records of a run and of those that it was forked from, as far as they had come then."""
 
 
 class RecordStore:
@@ -46,19 +53,22 @@ class RecordStore:
 
     def get(self, identities: Sequence[str]) -> list[Record]:
         """The named records, in the order asked."""
+        found = self.find(identities)
+        return [found[identity] for identity in identities]
+
+    def find(self, identities: Sequence[str]) -> dict[str, Record]:
+        """Those of the named records that are there, by id."""
         found: dict[str, Record] = {}
         for start in range(0, len(identities), _BATCH):
             part = identities[start : start + _BATCH]
             marks = ",".join("?" * len(part))
             rows = self._database.rows(f"SELECT * FROM records WHERE id IN ({marks})", part)
             found.update({record.id: record for record in self._assemble(rows)})
-        return [found[identity] for identity in identities]
+        return found
 
     def of_run(self, run_id: str) -> list[Record]:
-        """All records of a run in the order written."""
-        return self._assemble(
-            self._database.rows("SELECT * FROM records WHERE run_id = ? ORDER BY step, ordinal, id", (run_id,))
-        )
+        """All records of a run in the order written; a fork's begin with those of its parent up to its step."""
+        return self._assemble(self._database.rows(_OF_RUN, (run_id,)))
 
     def add_gists(self, chunking: Chunking, method: str, gists: Sequence[tuple[int, Record]]) -> None:
         """Store gists given as ``(chunk ordinal, record)``."""

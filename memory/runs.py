@@ -15,7 +15,11 @@ from rereader.schema import Answer, Budget, InputError, Usage
 
 @dataclass(frozen=True)
 class Run:
-    """One question put to some documents through one graph; ``failure`` says why it failed, if it did."""
+    """One question put to some documents through one graph.
+
+    ``parent`` is the run that a follow-up follows, or that a fork goes on from after its step ``forked_at``.
+    ``failure`` says why the run failed, if it did.
+    """
 
     id: str
     question: str
@@ -31,6 +35,7 @@ class Run:
     answer: Answer | None
     parent: str | None = None
     failure: str | None = None
+    forked_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,10 @@ class RunStore:
         budget: Budget,
         document_ids: Sequence[str],
         parent: str | None = None,
+        forked_at: int | None = None,
+        status: str = "running",
     ) -> Run:
-        """Register a run as running."""
+        """Register a run, as one that is running if nothing else is said."""
         now = time.time()
         row = (
             run_id,
@@ -90,14 +97,18 @@ class RunStore:
             json.dumps(dict(settings), sort_keys=True),
             json.dumps(dict(models)),
             budget.model_dump_json(),
-            "running",
+            status,
             now,
             now,
             Usage().model_dump_json(),
-            None,
+            forked_at,
         )
         with self._database.transaction():
-            self._database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", row)
+            self._database.execute(
+                "INSERT INTO runs (id, parent, question, graph, settings, models, budget, status, created_at, "
+                "updated_at, usage, forked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
             self._database.execute_many(
                 "INSERT INTO run_documents VALUES (?, ?, ?)",
                 [(run_id, i, document) for i, document in enumerate(document_ids)],
@@ -172,6 +183,12 @@ class RunStore:
         """Every run, newest first."""
         return [self._run(row) for row in self._database.rows("SELECT * FROM runs ORDER BY created_at DESC")]
 
+    def cut_by(self, run: Run) -> dict[str, str]:
+        """The models by whose tokens a run's documents were cut: a fork takes over how its parent cut them."""
+        while run.parent is not None and run.forked_at:
+            run = self.get(run.parent)
+        return run.models
+
     def steps(self, run_id: str) -> list[Step]:
         """All steps of a run in order, with their calls."""
         calls: dict[int, list[Call]] = {}
@@ -179,6 +196,52 @@ class RunStore:
             calls.setdefault(row["step"], []).append(_call(row))
         rows = self._database.rows("SELECT * FROM steps WHERE run_id = ? ORDER BY step", (run_id,))
         return [_step(row, calls.get(row["step"], [])) for row in rows]
+
+    def step(self, run_id: str, number: int) -> Step:
+        """One step of a run with its calls; no other step is read.
+
+        Raises:
+            InputError: If the run has no such step.
+        """
+        row = self._database.row("SELECT * FROM steps WHERE run_id = ? AND step = ?", (run_id, number))
+        if row is None:
+            raise InputError(f"Run {run_id} has no step {number}.", self.range_of_steps(run_id))
+        calls = self._database.rows(
+            "SELECT * FROM step_calls WHERE run_id = ? AND step = ? ORDER BY ordinal", (run_id, number)
+        )
+        return _step(row, [_call(call) for call in calls])
+
+    def step_numbers(self, run_id: str) -> list[int]:
+        """Numbers of a run's finished steps, in order."""
+        rows = self._database.rows("SELECT step FROM steps WHERE run_id = ? ORDER BY step", (run_id,))
+        return [row["step"] for row in rows]
+
+    def range_of_steps(self, run_id: str) -> str:
+        """A sentence that says which steps a run has."""
+        numbers = self.step_numbers(run_id)
+        if not numbers:
+            return "None of its steps has ended."
+        return f"Its steps are {numbers[0]} to {numbers[-1]}." if len(numbers) > 1 else f"Its step is {numbers[0]}."
+
+    def memory_version(self, run_id: str, number: int) -> int:
+        """The working memory's version after a step; a number between two steps stands for the one before it.
+
+        Version 0, which is empty, is what stands before the first step.
+        """
+        row = self._database.row(
+            "SELECT memory_version FROM steps WHERE run_id = ? AND step <= ? ORDER BY step DESC LIMIT 1",
+            (run_id, number),
+        )
+        return row["memory_version"] if row else 0
+
+    def cut(self, run_id: str) -> str | None:
+        """Which chunking a run's chunk numbers count in, as the step that cut its documents wrote it down."""
+        row = self._database.row(
+            "SELECT json_extract(detail, '$.cut') AS cut FROM steps "
+            "WHERE run_id = ? AND json_extract(detail, '$.cut') IS NOT NULL ORDER BY step LIMIT 1",
+            (run_id,),
+        )
+        return str(row["cut"]) if row else None
 
     def recent_details(self, limit: int) -> list[tuple[str, dict[str, Any]]]:
         """Node and detail of the newest steps of all runs, newest first."""
@@ -193,10 +256,13 @@ class RunStore:
         models: Mapping[str, str],
         documents: Sequence[str],
     ) -> bool:
-        """Whether a run with the same question, graph, settings, models and documents came to its end."""
+        """Whether a run with the same question, graph, settings, models and documents came to its end.
+
+        A fork does not count: it may have begun with other settings.
+        """
         rows = self._database.rows(
             "SELECT id FROM runs WHERE question = ? AND graph = ? AND settings = ? AND models = ? "
-            "AND answer IS NOT NULL",
+            "AND answer IS NOT NULL AND forked_at IS NULL",
             (question, graph, json.dumps(dict(settings), sort_keys=True), json.dumps(dict(models))),
         )
         return any(self.get(row["id"]).document_ids == tuple(documents) for row in rows)
@@ -220,6 +286,7 @@ class RunStore:
             answer=Answer.model_validate_json(row["answer"]) if row["answer"] else None,
             parent=row["parent"],
             failure=row["failure"],
+            forked_at=row["forked_at"],
         )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from sqlite3 import Row
 from typing import Literal
 
 from rereader.memory.database import Database
@@ -15,10 +18,11 @@ Slot = Literal["quote", "note", "question", "draft", "desk"]
 
 @dataclass(frozen=True)
 class Entry:
-    """A record in working memory and the slot it fills."""
+    """A record in working memory, the slot it fills, and whether nothing but its user may drop it."""
 
     slot: str
     record: Record
+    pinned: bool = False
 
 
 class WorkingMemory:
@@ -34,17 +38,23 @@ class WorkingMemory:
         version: int,
         added: Sequence[tuple[Slot, Record]] = (),
         dropped: Sequence[Record] = (),
+        *,
+        pinned: Sequence[Record] = (),
+        unpinned: Sequence[Record] = (),
     ) -> int:
         """Append to version ``version`` and return the new version's number.
 
-        A node that runs again after a kill writes the same rows again, which changes nothing.
+        A pinned record stays whatever is dropped, until it is unpinned. A node that runs again after a kill writes the
+        same rows again, which changes nothing.
         """
-        if not added and not dropped:
+        changes = [("unpin", "", record) for record in unpinned]
+        changes += [("drop", "", record) for record in dropped]
+        changes += [("add", slot, record) for slot, record in added]
+        changes += [("pin", "", record) for record in pinned]
+        if not changes:
             return version
-        rows = [(self._run_id, version + 1, i, "drop", "", record.id) for i, record in enumerate(dropped)]
-        rows += [
-            (self._run_id, version + 1, len(dropped) + i, "add", slot, record.id)
-            for i, (slot, record) in enumerate(added)
+        rows = [
+            (self._run_id, version + 1, i, change, slot, record.id) for i, (change, slot, record) in enumerate(changes)
         ]
         with self._database.transaction():
             self._database.execute(
@@ -56,16 +66,73 @@ class WorkingMemory:
 
     def read(self, version: int, slot: Slot | None = None) -> list[Entry]:
         """Entries at a version in the order they were added; of one slot if named."""
+        members, pinned = self._members(version)
+        wanted = [identity for identity, held in members.items() if slot in (None, held)]
+        return [Entry(members[record.id], record, record.id in pinned) for record in self._records.get(wanted)]
+
+    def read_two(self, first: int, second: int) -> tuple[list[Entry], list[Entry]]:
+        """Entries at two versions; a record that stands in both is read once."""
+        held = [self._members(version) for version in (first, second)]
+        records = self._records.find(list(dict.fromkeys(identity for members, _ in held for identity in members)))
+        one, two = (
+            [Entry(slot, records[identity], identity in pinned) for identity, slot in members.items()]
+            for members, pinned in held
+        )
+        return one, two
+
+    def changes(self, before: int, after: int) -> list[tuple[str, str, Record]]:
+        """What the versions after ``before`` up to ``after`` did: add, drop, pin or unpin; the slot added to; what."""
         rows = self._database.rows(
+            "SELECT change, slot, record_id FROM working_memory WHERE run_id = ? AND version > ? AND version <= ? "
+            "ORDER BY version, ordinal",
+            (self._run_id, before, after),
+        )
+        records = self._records.get([row["record_id"] for row in rows])
+        return [(row["change"], row["slot"], record) for row, record in zip(rows, records, strict=True)]
+
+    def history(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """Every version from the first on: its number, and the slot of each record that it holds."""
+        members: dict[str, str] = {}
+        pinned: set[str] = set()
+        rows = self._database.rows(
+            "SELECT version, change, slot, record_id FROM working_memory WHERE run_id = ? ORDER BY version, ordinal",
+            (self._run_id,),
+        )
+        for version, changes in groupby(rows, key=itemgetter("version")):
+            for row in changes:
+                _change(row, members, pinned)
+            yield version, dict(members)
+
+    def left(self, version: int, slot: Slot) -> list[Record]:
+        """Records of a slot that were in it before a version and are not any more, in the order they were added."""
+        added = [row["record_id"] for row in self._rows(version) if row["change"] == "add" and row["slot"] == slot]
+        held = {entry.record.id for entry in self.read(version, slot)}
+        return self._records.get([identity for identity in dict.fromkeys(added) if identity not in held])
+
+    def _members(self, version: int) -> tuple[dict[str, str], set[str]]:
+        """The slot of each record at a version, and which of them are pinned."""
+        members: dict[str, str] = {}
+        pinned: set[str] = set()
+        for row in self._rows(version):
+            _change(row, members, pinned)
+        return members, pinned
+
+    def _rows(self, version: int) -> list[Row]:
+        return self._database.rows(
             "SELECT change, slot, record_id FROM working_memory WHERE run_id = ? AND version <= ? "
             "ORDER BY version, ordinal",
             (self._run_id, version),
         )
-        members: dict[str, str] = {}
-        for row in rows:
-            if row["change"] == "add":
-                members[row["record_id"]] = row["slot"]
-            else:
-                members.pop(row["record_id"], None)
-        wanted = [identity for identity, held in members.items() if slot in (None, held)]
-        return [Entry(members[record.id], record) for record in self._records.get(wanted)]
+
+
+def _change(row: Row, members: dict[str, str], pinned: set[str]) -> None:
+    """Follow one change: add, drop, pin or unpin."""
+    change, identity = row["change"], row["record_id"]
+    if change == "add":
+        members[identity] = row["slot"]
+    elif change == "pin":
+        pinned.add(identity)
+    elif change == "unpin":
+        pinned.discard(identity)
+    elif identity not in pinned:
+        members.pop(identity, None)

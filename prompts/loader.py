@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -115,7 +115,12 @@ def references(slots: Mapping[str, SlotValue]) -> dict[str, Any]:
 
 def prompt_sha256(prompt: Prompt) -> str:
     """Proof that a prompt rendered again is the same prompt."""
-    body = json.dumps([[segment.role, segment.trusted, segment.text, *_blocks(segment)] for segment in prompt])
+    return segments_sha256((segment.role, segment.trusted, segment.text, _blocks(segment)) for segment in prompt)
+
+
+def segments_sha256(segments: Iterable[tuple[str, bool, str, Sequence[str]]]) -> str:
+    """The same for a prompt given as ``(role, trusted, text, names of blocks)``, with no block at hand."""
+    body = json.dumps([[role, trusted, text, *blocks] for role, trusted, text, blocks in segments])
     return hashlib.sha256(body.encode()).hexdigest()
 
 

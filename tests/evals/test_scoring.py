@@ -14,7 +14,6 @@ from rereader.evals.scoring import (
     exact_match,
     first_words,
     merge,
-    normalise,
     passage_precision,
     score_answer,
     score_evidence,
@@ -22,6 +21,7 @@ from rereader.evals.scoring import (
     words_shown,
     wrong_answer,
 )
+from rereader.tools.wording import normalise
 from rereader.tools.words import count_words
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -91,9 +91,9 @@ def ask(
         check(session, question, chosen, values)
         identities = list(before.document_ids) if before else documents_to_ask(session, texts, listen=listen)
         told = announce(expected(session, question, identities, chosen, values), confirm=confirm)
-        answer = session.ask(
-            question, identities, graph=chosen, settings=values, budget=budget, listen=listen, cancel=cancel
-        )
+        parent = before.id if before else None
+        how: dict[str, Any] = {"graph": chosen, "settings": values, "budget": budget, "parent": parent}
+        answer = session.ask(question, identities, **how, listen=listen, cancel=cancel)
         runs = session.library.runs
         steps = runs.steps(answer.run_id)
         report = make_report(session.library, runs.get(answer.run_id), steps)

@@ -11,7 +11,21 @@ from typing import Annotated
 import typer
 
 from rereader import __version__
-from rereader.cli import ask, compare, configuration, doctor, documents, estimating, graphs, models, runs, train
+from rereader.cli import (
+    ask,
+    blame,
+    compare,
+    configuration,
+    diff,
+    doctor,
+    documents,
+    estimating,
+    forking,
+    graphs,
+    models,
+    runs,
+    train,
+)
 from rereader.cli.console import complain
 from rereader.evals.cli import bench_app
 from rereader.schema import RereaderError
@@ -32,7 +46,11 @@ app.command()(documents.remove)
 app.command()(estimating.estimate)
 app.command()(doctor.doctor)
 app.command()(runs.show)
+app.command()(diff.diff)
+app.command()(forking.fork)
 app.command("open")(runs.open_run)
+app.command("blame")(blame.blame_run)
+runs.app.command("tree")(forking.tree)
 app.add_typer(runs.app, name="runs")
 app.add_typer(graphs.app, name="graphs")
 app.add_typer(models.app, name="models")

@@ -17,9 +17,12 @@ from rereader.cli.heat import heat_fields, heats_of, show_heats
 from rereader.cli.progress import listener
 from rereader.cli.report import make_report
 from rereader.cli.showing import check_forms, open_page, show_report, write_page
+from rereader.cli.step import show_moment
 from rereader.memory.library import Library
 from rereader.memory.runs import Run, Step
 from rereader.models.roles import RoleNames
+from rereader.runs.timeline import moment
+from rereader.schema import InputError
 
 app = typer.Typer(help="List and resume runs.", no_args_is_help=True)
 RunId = Annotated[str, typer.Argument(help="Id of a run, or its first characters.", autocompletion=completion.run_ids)]
@@ -60,6 +63,7 @@ def resume(
     config = options.configuration(workspace)
     with Library(config.workspace) as library:
         run = library.runs.get(run_id)
+        cut_by = library.runs.cut_by(run)
     with (
         interruptible() as cancel,
         listener(quiet=quiet) as listen,
@@ -68,6 +72,7 @@ def resume(
             names=RoleNames(**run.models),
             models_dir=config.models_dir,
             runtime="transformers",  # a model that llama.cpp ran is marked by its name
+            counted_by=RoleNames(**cut_by),
         ) as session,
     ):
         answer = session.resume(run.id, listen=listen, cancel=cancel)
@@ -85,12 +90,17 @@ def show(
     heat: Annotated[
         bool, typer.Option("--heat", help="Show what attention looked at in each round, with bars.")
     ] = False,
+    step: Annotated[
+        int | None, typer.Option(help="Show this step: memory before and after, decisions, prompts, replies.")
+    ] = None,
 ) -> None:
-    """Show a run: each step with its decisions and cost, then the answer.
+    """Show a run: each step with its decisions and cost, then the answer; or all there is of one step.
 
     For example:
 
     rereader show 3f2a --json
+
+    rereader show 3f2a --step 4
 
     rereader show 3f2a --heat
 
@@ -99,8 +109,14 @@ def show(
     rereader show 3f2a --html answer.html
     """
     check_forms(json=json, markdown=markdown, html=html)
-    with Library(options.configuration(workspace).workspace) as library:
+    config = options.configuration(workspace)
+    if step is not None:
+        _refuse_beside_step({"--heat": heat, "--markdown": markdown, "--html": html is not None})
+    with Library(config.workspace) as library:
         run = seen(library, library.runs.get(run_id))
+        if step is not None:
+            show_moment(library, run, moment(library, run, step, [config.graphs_dir]), json=json)
+            return
         steps = library.runs.steps(run.id)
         report = make_report(library, run, steps)
         if heat:
@@ -111,6 +127,11 @@ def show(
         print_json({**run_fields(run), "steps": [step_fields(step) for step in steps]})
     else:
         show_report(report, steps=True, json=False, markdown=markdown)
+
+
+def _refuse_beside_step(given: dict[str, bool]) -> None:
+    for option in (option for option, is_given in given.items() if is_given):
+        raise InputError(f"--step and {option} cannot be had together.", "Leave one of them out.")
 
 
 def open_run(

@@ -12,8 +12,8 @@ from typing import Any
 from rereader.evals.data import hash_files, read_lines
 from rereader.evals.items import Split
 from rereader.evals.marked import dealt
-from rereader.evals.scoring import ARTICLES
 from rereader.schema.errors import InputError
+from rereader.tools.wording import ARTICLES
 from rereader.tools.words import STOP_WORDS
 
 PARAGRAPHS = 8

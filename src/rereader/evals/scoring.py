@@ -7,37 +7,20 @@ substring test).
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rereader.evals.items import Expects, GoldSpan, Item
+from rereader.tools.wording import holds, normalise
 from rereader.tools.words import count_words, word_limit
 
-ARTICLES = frozenset({"a", "an", "the"})
 CLOSED = frozenset({"yes", "no"})
 FOUND_SHARE = 0.5
 """A gold span counts as found when at least this share of its characters is covered."""
 
-_POSSESSIVE = re.compile(r"['\u2019]s\b")
-_INNER_POINT = re.compile(r"(?<=\d)\.(?=\d)")
-
 Merged = Mapping[str, Sequence[tuple[int, int]]]
 Scores = dict[str, float | None]
-
-
-def normalise(text: str) -> list[str]:
-    """The words of a text for comparison.
-
-    Lower-case, without accents, punctuation, possessive endings and articles; dashes and slashes part words, and the
-    point of a decimal number stays. Articles are kept where nothing else would remain.
-    """
-    folded = unicodedata.normalize("NFKD", _POSSESSIVE.sub("", text.casefold()))
-    marked = _INNER_POINT.sub("\0", folded)
-    words = "".join(_plain(character) for character in marked).replace("\0", ".").split()
-    return [word for word in words if word not in ARTICLES] or words
 
 
 def exact_match(answer: str, golds: Iterable[str]) -> bool:
@@ -54,10 +37,7 @@ def token_f1(answer: str, golds: Iterable[str]) -> float:
 
 def contains(answer: str, gold: str, budget: int) -> bool:
     """Whether the first ``budget`` words of the answer contain the gold answer as whole neighbouring words."""
-    words, wanted = normalise(word_limit(answer, budget)), normalise(gold)
-    if not wanted:
-        return False
-    return any(words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1))
+    return holds(normalise(word_limit(answer, budget)), normalise(gold))
 
 
 def contained_share(answer: str, golds: Sequence[str], budget: int, expects: Expects) -> float:
@@ -168,15 +148,6 @@ def wrong_answer(item: Item) -> dict[str, Any]:
     """The scores of a call that failed: nothing found, nothing said, and the decision counts as wrong."""
     scores = score_answer(item, "", declined=False)
     return {**scores, "declined": None, "decision_right": 0.0, "right": 0.0}
-
-
-def _plain(character: str) -> str:
-    category = unicodedata.category(character)
-    if category == "Pd" or character in "/\u2212":
-        return " "
-    if character == "\0":
-        return character
-    return "" if category[0] in "PSMC" and not character.isspace() else character
 
 
 def _f1(words: Sequence[str], gold: Sequence[str]) -> float:

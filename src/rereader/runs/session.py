@@ -31,7 +31,9 @@ from rereader.models.roles import EXTRACTIVE, Models, RoleNames, bind, default_n
 from rereader.models.tokens import TokenCounter
 from rereader.runs.choosing import choose_names
 from rereader.runs.counting import counter_of
+from rereader.runs.edits import Edit
 from rereader.runs.estimating import Estimate, Outlook, foretell
+from rereader.runs.forking import Changes, find_point, make_fork
 from rereader.schema import Answer, Budget, Document, Event, InputError, Interrupted, RereaderError, Usage
 from rereader.schema.usage import total
 
@@ -152,10 +154,11 @@ class Session:
         graph: str = DEFAULT_GRAPH,
         settings: Mapping[str, Any] | None = None,
         budget: Budget | None = None,
+        parent: str | None = None,
         listen: Listen = ignore,
         cancel: Cancel | None = None,
     ) -> Answer:
-        """Answer a question about documents of the workspace.
+        """Answer a question about documents of the workspace; ``parent`` is the run that a follow-up follows.
 
         Raises:
             InputError: If the question, a document, the graph or a setting cannot be used.
@@ -177,8 +180,42 @@ class Session:
             models=self.models.describe(),
             budget=budget or Budget(),
             document_ids=[document.id for document in documents],
+            parent=parent,
         )
         return self._execute(run, resumed=False, listen=listen, cancel=cancel)
+
+    def fork(
+        self,
+        run_id: str,
+        step: int,
+        *,
+        edits: Sequence[Edit] = (),
+        question: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        budget: Budget | None = None,
+        listen: Listen = ignore,
+        cancel: Cancel | None = None,
+    ) -> Answer:
+        """Go on from a run's step as a new run with the session's models; the parent stays as it is.
+
+        Args:
+            run_id: The parent.
+            step: The last step that is taken over; 0 begins at the beginning.
+            edits: Changes of the working memory after that step.
+            question: Another question, from there on.
+            settings: Settings that differ from the parent's, from there on.
+            budget: Another budget; it counts what was taken over.
+            listen: Is told of what happens.
+            cancel: Stops the fork, which can be resumed.
+
+        Raises:
+            InputError: If there is no such run or step, an edit makes no sense, or a change contradicts what is made;
+                then nothing is left behind.
+            Interrupted: If ``cancel`` was set; the fork can be resumed.
+            ModelError: If a model fails.
+        """
+        run = make_fork(self, find_point(self.library, run_id, step), Changes(edits, question, settings or {}, budget))
+        return run.answer or self._execute(run, resumed=True, listen=listen, cancel=cancel)
 
     def resume(self, run_id: str, *, listen: Listen = ignore, cancel: Cancel | None = None) -> Answer:
         """Go on with a run that was interrupted, killed or failed; a finished one returns its answer at once."""
@@ -316,10 +353,12 @@ def open_session(
     threads: int | None = None,
     runtime: str | None = None,
     warnings: Sequence[str] = (),
+    counted_by: RoleNames | None = None,
 ) -> Iterator[Session]:
     """Open a workspace with models by name; what is not named comes from the configuration.
 
-    Models are loaded when a role is first used. ``warnings`` are said with every answer.
+    Models are loaded when a role is first used. ``warnings`` are said with every answer. ``counted_by`` are the models
+    whose tokens the documents were cut by, where it was others.
     """
     config = load_config(workspace=workspace, models_dir=models_dir, device=device, threads=threads, runtime=runtime)
     if names is None:
@@ -332,7 +371,7 @@ def open_session(
         endpoints=config.endpoints,
         runtime=config.runtime,
     )
-    counter = counter_of(_tokenizer_folder(names, config))
+    counter = counter_of(_tokenizer_folder(counted_by or names, config))
     session = Session(Library(config.workspace, config.kv_bytes), models, counter, warnings, config.models_dir)
     try:
         yield session

@@ -11,6 +11,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PlaceKind = Literal["page", "section", "row", "time"]
+USER = "user"
+"""The agent of records that a user wrote."""
 Runtime = Literal["auto", "llamacpp", "transformers", "8bit", "4bit"]
 """What runs a model; ``8bit`` and ``4bit`` are transformers with weights that are quantised while they load."""
 
@@ -98,7 +100,8 @@ class Record(Frozen):
     """One append-only piece of memory.
 
     ``run_id`` is the run that wrote it, or the document's id for memories written while a document is added. A change
-    is a new record that names the old one in ``parents``.
+    is a new record that names the old one in ``parents``. What a user wrote while a run was forked has the agent
+    ``user``, or ``user: AGENT`` where it stands in the place of what an agent wrote.
     """
 
     id: str
@@ -112,6 +115,11 @@ class Record(Frozen):
     agent: str
     prompt_hash: str = ""
     model: str = ""
+
+    @property
+    def author(self) -> str:
+        """The agent whose work this is, or stands in the place of."""
+        return self.agent.removeprefix(f"{USER}: ")
 
     @classmethod
     def create(

@@ -1,0 +1,52 @@
+"""Runs and what came of them: each fork and follow-up under its parent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rereader.memory.runs import Run
+
+Descent = Literal["first", "fork", "follow-up"]
+
+
+@dataclass(frozen=True)
+class Relative:
+    """A run in its family.
+
+    Args:
+        run: The run.
+        depth: How many ancestors it has.
+        descent: ``fork`` went on from a step of its parent, ``follow-up`` asks about the same documents, ``first`` has
+            no parent, or one that was removed.
+        last: Whether no sibling comes after it.
+    """
+
+    run: Run
+    depth: int
+    descent: Descent
+    last: bool
+
+
+def families(runs: Sequence[Run]) -> list[Relative]:
+    """Runs family by family, the newest first; in a family each run comes before its children, the oldest first."""
+    known = {run.id for run in runs}
+    children: dict[str, list[Run]] = {}
+    firsts: list[Run] = []
+    for run in sorted(runs, key=lambda run: run.created_at, reverse=True):
+        if run.parent in known and run.parent is not None:
+            children.setdefault(run.parent, []).append(run)
+        else:
+            firsts.append(run)
+    found: list[Relative] = []
+    waiting = [Relative(run, 0, "first", last=True) for run in reversed(firsts)]
+    while waiting:
+        one = waiting.pop()
+        found.append(one)
+        newest_first = children.get(one.run.id, [])
+        waiting += [
+            Relative(run, one.depth + 1, "follow-up" if run.forked_at is None else "fork", last=place == 0)
+            for place, run in enumerate(newest_first)
+        ]
+    return found
