@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
 from rereader.models.tokens import TokenCounter
-from rereader.runs.blame import Course, Moment, blame, course, survival
+from rereader.runs.blame import Course, Known, blame, course, survival
 from rereader.schema import InputError, Span
 from rereader.testing.sessions import quoting_reply, scripted_session
 from rereader.testing.texts import essay, plant
@@ -79,7 +79,7 @@ def test_the_step_that_lost_a_fact_is_the_step_that_is_told(tmp_path_factory, bl
     session, run, _ = asked(folder, "memory-agent", remembering(known), block_tokens=200)
     steps = [step for step in session.library.runs.steps(run.id) if step.node == "read"]
     found = course(session.library, run, "5265")
-    told = {moment.step: bool(moment.held_by) for moment in found.moments}
+    told = {one.step: bool(one.held_by) for one in found.steps}
     assert [told[step.number] for step in steps] == known
     pairs = zip(known, known[1:], steps[1:], strict=False)
     lost = [step.number for before, after, step in pairs if before and not after]
@@ -124,7 +124,7 @@ def test_what_cannot_be_traced_is_said(tmp_path):
 
 def course_of(text):
     """A course from a line such as ``.++-``: known or not, step by step."""
-    return Course("f", tuple(Moment(place, "n", ("r",) if mark == "+" else ()) for place, mark in enumerate(text)))
+    return Course("f", tuple(Known(place, "n", ("r",) if mark == "+" else ()) for place, mark in enumerate(text)))
 
 
 def test_survival_is_over_those_who_went_on_so_long():

@@ -115,7 +115,7 @@ def _show_courses(courses: Sequence[Course]) -> None:
         if one.first is None:
             output().print("  never known")
             continue
-        nodes = {moment.step: moment.node for moment in one.moments}
+        nodes = {known.step: known.node for known in one.steps}
         output().print(f"  known first after step {one.first} ({nodes[one.first]})", markup=False)
         for step in one.losses:
             output().print(f"  lost by step {step} ({nodes[step]})", markup=False)
@@ -124,7 +124,7 @@ def _show_courses(courses: Sequence[Course]) -> None:
 
 def _course_fields(one: Course) -> dict[str, Any]:
     told = {"first": one.first, "losses": list(one.losses), "known_at_end": one.known_at_end}
-    return {"fact": one.fact, **told, "steps": [asdict(moment) for moment in one.moments]}
+    return {"fact": one.fact, **told, "steps": [asdict(known) for known in one.steps]}
 
 
 def _fields(one: Blamed) -> dict[str, Any]:

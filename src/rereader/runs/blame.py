@@ -66,7 +66,7 @@ class Blamed:
 
 
 @dataclass(frozen=True)
-class Moment:
+class Known:
     """What a run knew of a fact after a step: the records that held it."""
 
     step: int
@@ -79,22 +79,22 @@ class Course:
     """A fact from step to step, until the answer was drafted."""
 
     fact: str
-    moments: tuple[Moment, ...]
+    steps: tuple[Known, ...]
 
     @property
     def first(self) -> int | None:
         """The step after which it was known first; ``None`` if it never was."""
-        return next((moment.step for moment in self.moments if moment.held_by), None)
+        return next((known.step for known in self.steps if known.held_by), None)
 
     @property
     def losses(self) -> tuple[int, ...]:
         """The steps that it was known before and not after."""
-        return tuple(after.step for before, after in pairwise(self.moments) if before.held_by and not after.held_by)
+        return tuple(after.step for before, after in pairwise(self.steps) if before.held_by and not after.held_by)
 
     @property
     def known_at_end(self) -> bool:
         """Whether it was known when the run ended."""
-        return bool(self.moments) and bool(self.moments[-1].held_by)
+        return bool(self.steps) and bool(self.steps[-1].held_by)
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def course(library: Library, run: Run, fact: str, spans: Sequence[Span] = ()) ->
     return Course(
         fact,
         tuple(
-            Moment(
+            Known(
                 state.step.number,
                 state.step.node,
                 tuple(name for name, slot in state.slots.items() if slot not in _NOT_KNOWN and name in knowing),
@@ -162,7 +162,7 @@ def survival(courses: Sequence[Course]) -> tuple[float, ...]:
     """
     rows = []
     for one in courses:
-        known = [bool(moment.held_by) for moment in one.moments]
+        known = [bool(step.held_by) for step in one.steps]
         if True in known:
             since = known[known.index(True) :]
             unbroken = since.index(False) if False in since else len(since)
