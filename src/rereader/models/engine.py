@@ -217,7 +217,10 @@ class Engine:
 
     def more_tokens(self, length: int) -> int:
         """Tokens for which reading a text of some length takes new memory: the last text lets go of its own."""
-        return length - (self._context.length if self._context is not None else 0)
+        if self._context is None:
+            return length
+        share = len(self._context.cache.layers) / kv.shape(self.prefill_model.config)[0]
+        return length - int(self._context.length * share)
 
     def forget(self) -> None:
         """Let go of the last text."""
