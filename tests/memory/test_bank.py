@@ -283,6 +283,7 @@ def test_blocks_of_before_are_kept_without_their_second_checksum(tmp_path):
             "DROP TABLE kept",
             "CREATE INDEX kv_blocks_by_key ON kv_blocks (key)",
             "ALTER TABLE runs DROP COLUMN failure",
+            "ALTER TABLE runs DROP COLUMN forked_at",
             "PRAGMA user_version = 5",
         ):
             library.database.execute(statement)
@@ -301,6 +302,7 @@ def test_what_recursive_runs_of_before_hold_is_found_in_its_slot(tmp_path):
             library.runs.create(name, graph=graph, **asked)
             library.working_memory(name).write(0, [("note", record)])
         library.database.execute("ALTER TABLE runs DROP COLUMN failure")
+        library.database.execute("ALTER TABLE runs DROP COLUMN forked_at")
         library.database.execute("PRAGMA user_version = 5")
     with Library(tmp_path) as library:
         held = {name: [entry.slot for entry in library.working_memory(name).read(1)] for name in ("r", "other")}
