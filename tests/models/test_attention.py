@@ -110,6 +110,7 @@ def test_a_text_is_shared_by_those_who_look_no_deeper(model):
     plain = Engine(model, block_tokens=16).prefill([prompt], never).logits
     engine.read(text, [60], never, deepest=0)
     assert engine.more_tokens(100) == 70, "half of the layers let go of half the memory"
+    assert [engine.more_tokens(length, deepest=0) for length in (100, 60, 61)] == [20, 0, 1]
     assert [engine.held(text, [60], deepest=deepest) for deepest in (0, 1, None)] == [60, 0, 0]
     torch.testing.assert_close(engine.prefill([prompt], never).logits, plain, rtol=1e-4, atol=1e-5)
     assert engine.read(text, [60], never).deepest is None

@@ -22,7 +22,7 @@ from rereader.models.logprobs import gather_logprobs, require_numbers
 from rereader.models.prefix import PrefixStore
 from rereader.models.recalled import Recalled
 from rereader.models.rendering import Rendered
-from rereader.models.shallow import Enough, UpTo, depth
+from rereader.models.shallow import Enough, UpTo, depth, layers
 from rereader.models.visible import Visible
 from rereader.schema.errors import InputError, Interrupted
 from rereader.schema.events import Cancelled
@@ -215,12 +215,10 @@ class Engine:
             return 0
         return self._context.shared(tuple(ids), tuple(boundaries))
 
-    def more_tokens(self, length: int) -> int:
-        """Tokens for which reading a text of some length takes new memory: the last text lets go of its own."""
-        if self._context is None:
-            return length
-        share = len(self._context.cache.layers) / kv.shape(self.prefill_model.config)[0]
-        return length - int(self._context.length * share)
+    def more_tokens(self, length: int, deepest: int | None = None) -> int:
+        """Tokens in all layers that take as much as a text needs beyond what the last one lets go of."""
+        free = self._context.length * len(self._context.cache.layers) if self._context else 0
+        return -((free - length * layers(self.prefill_model, deepest)) // layers(self.prefill_model, None))
 
     def forget(self) -> None:
         """Let go of the last text."""

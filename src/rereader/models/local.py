@@ -222,7 +222,7 @@ class LocalModel(TokenisedModel):
         looking, cancelled = Looking.of(rendered, heads, whole=whole), flag(cancel)
 
         def job() -> tuple[Rows, int]:
-            self._require_room(self._engine.more_tokens(len(rendered.ids)))
+            self._require_room(looking.new_tokens(self._engine))
             return looking.rows(self._engine, keep, self.fingerprint, self._notices, cancelled)
 
         rows, read = self._run(job, cancelled)

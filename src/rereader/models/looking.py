@@ -51,6 +51,10 @@ class Looking:
         meant = slice(after[0][0] - length, after[-1][1] - length)
         return cls(prompt, length, meant, tuple(heads), whole)
 
+    def new_tokens(self, engine: Engine) -> int:
+        """See :meth:`Engine.more_tokens`."""
+        return engine.more_tokens(len(self.prompt.ids), self._deepest(engine))
+
     def rows(
         self, engine: Engine, keep: TextFile | None, fingerprint: str, told: list[str], cancelled: Cancelled
     ) -> tuple[Rows, int]:
