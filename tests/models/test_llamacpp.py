@@ -23,12 +23,8 @@ from rereader.models.local import LocalModel
 from rereader.schema.errors import InputError, Interrupted, ModelError
 
 RULES = Segment("system", "Answer from the text, and from nothing else.", cacheable=True)
-CLOSE, ON_AVERAGE = 0.15, 0.03
-"""How far one log-probability may be off, and all of a reply on average: llama.cpp keeps keys and values in 16 bits.
-
-Over 160 random models and 38 thousand tokens they were off by 0.003 on average, one in a thousand by more than 0.025
-and none by more than 0.046; a machine with other instructions once showed 0.054.
-"""
+CLOSE = 1e-3
+"""Logits nearer than this may change places; with 32 bits throughout they differ by less than 1e-4."""
 
 
 def reference(folder: Path, weights: dict[str, Any]) -> LocalModel:
@@ -50,17 +46,11 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """The same random model in llama.cpp and in transformers."""
     folder = tmp_path_factory.mktemp(request.param)
     weights = make(folder, request.param)
-    ours = LlamaCppModel.load(folder, name="tiny", threads=1)
+    ours = LlamaCppModel.load(folder, name="tiny", threads=1, exact=True)
     plain = reference(folder, weights)
     yield ours, plain
     ours.close()
     plain.close()
-
-
-def near(found: Any, expected: Any) -> None:
-    """Log-probabilities of both agree."""
-    off = np.abs(np.asarray(found) - np.asarray(expected))
-    assert off.max() < CLOSE and off.mean() < ON_AVERAGE, off
 
 
 def narrowest_gap(plain: LocalModel, prompt: Prompt, reply: Generation) -> float:
@@ -68,15 +58,16 @@ def narrowest_gap(plain: LocalModel, prompt: Prompt, reply: Generation) -> float
     import torch
 
     ids = list(plain._renderer.render(prompt).ids)
-    count = len(ids)
+    count, least = len(ids), math.inf
     with torch.no_grad():
         logits = plain._engine.prefill_model(torch.tensor([ids + list(reply.token_ids)])).logits[0].float()
-    rows = logits[count - 1 : count - 1 + len(reply.token_ids)]
-    chosen = rows.log_softmax(-1)[range(len(rows)), reply.token_ids]
-    near(reply.logprobs, chosen)
-    near(chosen, rows.log_softmax(-1).amax(-1))
-    best, second = rows.topk(2).values.unbind(-1)
-    return float((best - second).min())
+    for place, token in enumerate(reply.token_ids):
+        row = logits[count + place - 1]
+        assert row.max() - row[token] < CLOSE
+        assert reply.logprobs[place] == pytest.approx(float(row.log_softmax(-1)[token]), abs=CLOSE)
+        best, second = row.topk(2).values.tolist()
+        least = min(least, best - second)
+    return least
 
 
 # Writing
@@ -96,6 +87,21 @@ def test_greedy_replies_equal_those_of_transformers(pair: tuple[LlamaCppModel, L
         assert reply.prompt_tokens == expected.prompt_tokens
         assert len(reply.logprobs) == reply.completion_tokens
     assert same
+
+
+@pytest.mark.parametrize("family", ["qwen2", "llama"])
+def test_sixteen_bits_are_near_on_average(tmp_path: Path, family: str) -> None:
+    """As it runs for users: over 160 random models log-probabilities were 0.003 off on average, 0.046 at most."""
+    make(tmp_path, family)
+    usual, exact = (LlamaCppModel.load(tmp_path, name="tiny", threads=1, exact=exact) for exact in (False, True))
+    prompts, options = some(random.random()), ["A", "B", "hello", "c"]
+    try:
+        off = np.abs(usual.choose(prompts, options) - exact.choose(prompts, options))
+    finally:
+        usual.close()
+        exact.close()
+    assert 0 < off.mean() < 0.02, off
+    assert usual.fingerprint != exact.fingerprint
 
 
 def test_tokens_that_end_inside_a_character_are_not_lost(llama: LlamaCppModel) -> None:
@@ -231,10 +237,9 @@ def test_scores_equal_those_of_transformers(pair: tuple[LlamaCppModel, LocalMode
     for given_null in (None, null):
         found, expected = (each.choose(prompts, options, null=given_null) for each in (ours, plain))
         assert found.dtype == np.float32 and found.shape == (3, 3)
-        near(found, expected)
+        assert found == pytest.approx(expected, abs=CLOSE)
     found, expected = (each.log_likelihood(prompts, texts) for each in (ours, plain))
-    tokens = [len(plain.tokenizer.encode(text)) for text in texts]
-    near(found / tokens, expected / tokens)
+    assert found == pytest.approx(expected, abs=3 * CLOSE)
     assert ours.log_likelihood(prompts[:1], [""]) == 0
     assert ours.choose([], options).shape == (0, 3) and ours.log_likelihood([], []).shape == (0,)
     with pytest.raises(InputError):

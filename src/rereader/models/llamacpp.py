@@ -43,6 +43,7 @@ class LlamaCppModel(TokenisedModel):
         context_window: Most tokens of prompt and reply; by default the model's own.
         cache_mib: Most MiB for earlier prompts.
         lock: The lock file; by default that of the user.
+        exact: Whether keys, values and attention have 32 bits, as when the weights are compared with others.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class LlamaCppModel(TokenisedModel):
         context_window: int | None = None,
         cache_mib: int = 512,
         lock: Path | None = None,
+        exact: bool = False,
     ) -> None:
         super().__init__(parts.tokenizer, name=name, context_window=context_window or parts.window, ends=parts.eos)
-        self.fingerprint = parts.fingerprint
+        self.fingerprint = f"{parts.fingerprint}, 32 bits" if exact else parts.fingerprint
         self._lock = lock
         settings = ProcessSettings(
             model=parts.file,
@@ -65,6 +67,7 @@ class LlamaCppModel(TokenisedModel):
             vocabulary=len(parts.tokenizer),
             threads=threads or idle_cores(),
             cache_mib=cache_mib,
+            exact=exact,
         )
         self._process = LlamaProcess(settings)
         self._cached = 0
@@ -81,6 +84,7 @@ class LlamaCppModel(TokenisedModel):
         threads: int | None = None,
         context_window: int | None = None,
         gguf_sha256: str = "",
+        exact: bool = False,
     ) -> LlamaCppModel:
         """Open a GGUF file with its tokenizer and config; the weights load with the first call.
 
@@ -91,13 +95,14 @@ class LlamaCppModel(TokenisedModel):
             threads: Threads that compute.
             context_window: Most tokens of prompt and reply.
             gguf_sha256: Checksum of the file when it is known.
+            exact: Whether it computes with 32 bits throughout.
 
         Raises:
             MissingExtra: If xllamacpp or transformers is not installed.
             ModelError: If the folder is incomplete.
         """
         parts = load_gguf_parts(path, file, gguf_sha256)
-        return cls(parts, name=name, threads=threads, context_window=context_window)
+        return cls(parts, name=name, threads=threads, context_window=context_window, exact=exact)
 
     @property
     def placement(self) -> Device:

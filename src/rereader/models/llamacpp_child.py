@@ -181,6 +181,9 @@ def load(settings: dict[str, Any]) -> Any:
     params.n_gpu_layers = 0
     params.cache_ram_mib = settings["cache_mib"]
     params.fit_params = params.warmup = params.ui = params.endpoint_slots = False
+    if settings["exact"]:
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.verbosity = 1
     params.api_keys = [secrets.token_hex(32)]
     # Python's own sockets on Windows have no files either: there the listener stays on loopback, behind the key.

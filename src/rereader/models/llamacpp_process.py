@@ -36,6 +36,7 @@ class ProcessSettings:
         threads: Threads that compute.
         cache_mib: Most MiB for the keys and values of earlier prompts.
         batch: Tokens of a prompt that are read at once, between two looks at whether to stop.
+        exact: Whether keys, values and attention have 32 bits; as a rule they have 16, which is faster and smaller.
     """
 
     model: Path
@@ -45,6 +46,7 @@ class ProcessSettings:
     threads: int
     cache_mib: int = 512
     batch: int = 128
+    exact: bool = False
 
 
 @dataclass
@@ -150,6 +152,7 @@ class LlamaProcess:
                 "threads": settings.threads,
                 "cache_mib": settings.cache_mib,
                 "batch": settings.batch,
+                "exact": settings.exact,
             }
         )
         self._await_loaded(stopped)
