@@ -33,6 +33,7 @@ from rereader.agents.costs import Estimator, Facts, StageCost
 from rereader.agents.settings import ReadingSettings
 from rereader.config import NOT_GRAPHS, load_config
 from rereader.schema import InputError, RereaderError
+from rereader.schema.html import Html, box, folded, styled, table
 
 Honesty = Literal["baseline", "faithful", "faithful-small-scale", "analogue", "ours"]
 """How close a graph is to what it is named after; ``ours`` is after no paper."""
@@ -101,6 +102,9 @@ class ReadingGraph:
                 f"Setting {where!r} of graph {self.name!r} is wrong: {first['msg']}.", "Mend its value."
             ) from error
         return settings
+
+    def _repr_html_(self) -> str:
+        return _shown(self)
 
 
 _GRAPHS: dict[str, ReadingGraph] = {}
@@ -239,3 +243,21 @@ def _file(module: str) -> Path | str:
     """The module's file; its name where it has none, as what is typed into a notebook."""
     found = getattr(sys.modules.get(module), "__file__", None)
     return Path(found).resolve() if found else module
+
+
+def _shown(graph: ReadingGraph) -> Html:
+    """A graph in a notebook: what it is after, its nodes and where they may lead, its settings."""
+    settings = graph.settings({})
+    label, drawable = graph.label(settings), graph.build(settings).compile().get_graph()
+    nodes = [
+        (name.strip("_"), ", ".join(edge.target.strip("_") for edge in drawable.edges if edge.source == name))
+        for name in drawable.nodes
+    ]
+    known = [(field.name, repr(getattr(settings, field.name))) for field in fields(settings)]
+    return box(
+        graph.name,
+        label if label == graph.system else f"{label}, after {graph.system}",
+        styled(graph.summary, "", "div"),
+        table(("node", "may lead to"), nodes),
+        folded("settings", table(("setting", "default"), known)),
+    )

@@ -46,6 +46,13 @@ class ChunkStore:
         )
         return Chunking(**dict(row)) if row else None
 
+    def newest(self, document_id: str) -> Chunking | None:
+        """The way in which a document was cut last."""
+        row = self._database.row(
+            "SELECT * FROM chunkings WHERE document_id = ? ORDER BY id DESC LIMIT 1", (document_id,)
+        )
+        return Chunking(**dict(row)) if row else None
+
     def add(
         self,
         document_id: str,

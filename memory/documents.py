@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from rereader.memory.database import Database
-from rereader.schema import Document, InputError, Place, Span
+from rereader.schema import Document, InputError, NotThere, Place, Span
 from rereader.schema.types import PlaceKind
 
 BLOCK = 1 << 16
@@ -69,8 +69,8 @@ class DocumentStore:
         exact = [row for row in rows if row["id"] == identity]
         rows = exact or rows
         if len(rows) != 1:
-            found = "no document" if not rows else f"{len(rows)} documents"
-            raise InputError(f"There is {found} {identity!r} in the workspace.", "See 'rereader documents'.")
+            found, kind = ("no document", NotThere) if not rows else (f"{len(rows)} documents", InputError)
+            raise kind(f"There is {found} {identity!r} in the workspace.", "See 'rereader documents'.")
         return Document(**dict(rows[0]))
 
     def all(self) -> list[Document]:

@@ -22,7 +22,7 @@ from rereader.memory.records import RecordStore
 from rereader.memory.runs import RunStore
 from rereader.memory.vectors import VectorStore
 from rereader.memory.working import WorkingMemory
-from rereader.schema import Document, InputError
+from rereader.schema import AtWork, Document
 
 _DIRECTORY_MODE = 0o700
 _SHORT = 12
@@ -161,10 +161,10 @@ class Library:
         for run_id in run_ids:
             if self.is_at_work(run_id):
                 msg = f"{document.title} is being read by run {run_id}."
-                raise InputError(msg, "Wait for it to end, or stop it with Ctrl-C, then remove the document.")
+                raise AtWork(msg, "Wait for it to end, or stop it with Ctrl-C, then remove the document.")
         if _held(self._adding_lock(document.id)):
             msg = f"{document.title} is being added by another process."
-            raise InputError(msg, "Wait for it to end, or stop it with Ctrl-C, then remove the document.")
+            raise AtWork(msg, "Wait for it to end, or stop it with Ctrl-C, then remove the document.")
 
     def close(self) -> None:
         """Close the database."""

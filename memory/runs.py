@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sqlite3 import Row
 from typing import Any
 
 from rereader.memory.database import Database
-from rereader.schema import Answer, Budget, InputError, Usage
+from rereader.memory.shown import run_html, step_html
+from rereader.schema import Answer, Budget, InputError, NotThere, Usage
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ class Run:
     parent: str | None = None
     failure: str | None = None
     forked_at: int | None = None
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,9 @@ class Step:
     detail: dict[str, Any]
     usage: Usage
     calls: tuple[Call, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return step_html(self)
 
 
 class RunStore:
@@ -175,13 +182,18 @@ class RunStore:
             (run_id,),
         )
         if len(rows) != 1:
-            found = "no run" if not rows else f"{len(rows)} runs"
-            raise InputError(f"There is {found} {run_id!r} in the workspace.", "See 'rereader runs list'.")
+            found, kind = ("no run", NotThere) if not rows else (f"{len(rows)} runs", InputError)
+            raise kind(f"There is {found} {run_id!r} in the workspace.", "See 'rereader runs list'.")
         return self._run(rows[0])
 
     def all(self) -> list[Run]:
         """Every run, newest first."""
         return [self._run(row) for row in self._database.rows("SELECT * FROM runs ORDER BY created_at DESC")]
+
+    def counts_by_document(self) -> dict[str, int]:
+        """How many runs are about each document, by its id; those with none are left out."""
+        rows = self._database.rows("SELECT document_id, COUNT(*) AS runs FROM run_documents GROUP BY document_id")
+        return {row["document_id"]: row["runs"] for row in rows}
 
     def cut_by(self, run: Run) -> dict[str, str]:
         """The models by whose tokens a run's documents were cut: a fork takes over how its parent cut them."""
@@ -194,8 +206,19 @@ class RunStore:
         calls: dict[int, list[Call]] = {}
         for row in self._database.rows("SELECT * FROM step_calls WHERE run_id = ? ORDER BY step, ordinal", (run_id,)):
             calls.setdefault(row["step"], []).append(_call(row))
-        rows = self._database.rows("SELECT * FROM steps WHERE run_id = ? ORDER BY step", (run_id,))
-        return [_step(row, calls.get(row["step"], [])) for row in rows]
+        return [replace(step, calls=tuple(calls.get(step.number, ()))) for step in self.steps_alone(run_id)]
+
+    def steps_alone(self, run_id: str, after: int = 0) -> list[Step]:
+        """Steps of a run past number ``after`` in order, without their calls, which take most of the room."""
+        rows = self._database.rows("SELECT * FROM steps WHERE run_id = ? AND step > ? ORDER BY step", (run_id, after))
+        return [_step(row, []) for row in rows]
+
+    def slots(self, run_id: str) -> list[tuple[int, str, str, dict[str, Any]]]:
+        """What filled the prompts of a run, call by call: the step, the role, the method, the slots."""
+        rows = self._database.rows(
+            "SELECT step, role, method, slots FROM step_calls WHERE run_id = ? ORDER BY step, ordinal", (run_id,)
+        )
+        return [(row["step"], row["role"], row["method"], json.loads(row["slots"])) for row in rows]
 
     def step(self, run_id: str, number: int) -> Step:
         """One step of a run with its calls; no other step is read.
@@ -205,7 +228,7 @@ class RunStore:
         """
         row = self._database.row("SELECT * FROM steps WHERE run_id = ? AND step = ?", (run_id, number))
         if row is None:
-            raise InputError(f"Run {run_id} has no step {number}.", self.range_of_steps(run_id))
+            raise NotThere(f"Run {run_id} has no step {number}.", self.range_of_steps(run_id))
         calls = self._database.rows(
             "SELECT * FROM step_calls WHERE run_id = ? AND step = ? ORDER BY ordinal", (run_id, number)
         )
@@ -244,8 +267,12 @@ class RunStore:
         return str(row["cut"]) if row else None
 
     def recent_details(self, limit: int) -> list[tuple[str, dict[str, Any]]]:
-        """Node and detail of the newest steps of all runs, newest first."""
-        rows = self._database.rows("SELECT node, detail FROM steps ORDER BY started_at DESC LIMIT ?", (limit,))
+        """Node and detail of the newest steps of all runs, newest first; a fork's copies of steps are left out."""
+        rows = self._database.rows(
+            "SELECT node, detail FROM steps JOIN runs ON runs.id = run_id WHERE step > COALESCE(forked_at, 0) "
+            "ORDER BY started_at DESC LIMIT ?",
+            (limit,),
+        )
         return [(row["node"], json.loads(row["detail"])) for row in rows]
 
     def asked_before(

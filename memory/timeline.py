@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rereader.memory.library import Library
 from rereader.memory.runs import Run, Step
 from rereader.memory.working import Entry
-from rereader.schema import Record, RecordKind, Span
+from rereader.schema import Chunk, Record, RecordKind, Span
 
 _LISTED = frozenset({"quote"})
 """Slots that hold a list: what comes takes nobody's place, unless it names whose."""
@@ -109,17 +110,21 @@ def _predecessor(entry: Entry, dropped: Mapping[str, Entry]) -> str | None:
     return None if not fitting or (not parents and entry.slot in _LISTED) else fitting[0].record.id
 
 
-def decisions_of(library: Library, run: Run, step: Step) -> tuple[Decision, ...]:
+def decisions_of(library: Library, run: Run, step: Step, cut: str | None) -> tuple[Decision, ...]:
     """What the gate decided in a step on every chunk that it considered, in the order it wrote them down.
 
     A gate's detail holds ``decisions``, rows of ``[document's position, chunk, recalled, judged, let in]``, and perhaps
     ``log_odds``, one for each row.
+
+    Args:
+        library: Holds the run.
+        run: The run.
+        step: The gate's step.
+        cut: Which chunking its chunk numbers count in; ``None`` if the run did not write that down.
     """
     rows = step.detail.get("decisions", [])
-    if not rows:
-        return ()
     odds = step.detail.get("log_odds", [None] * len(rows))
-    spans = _spans(library, run, {row[0] for row in rows})
+    spans = _spans(library, run, rows, cut)
     return tuple(
         Decision(
             document_id=run.document_ids[position],
@@ -134,15 +139,24 @@ def decisions_of(library: Library, run: Run, step: Step) -> tuple[Decision, ...]
     )
 
 
-def _spans(library: Library, run: Run, positions: set[int]) -> dict[tuple[int, int], Span]:
-    """The characters of all chunks of some of a run's documents, by the document's position and the ordinal."""
-    cut = library.runs.cut(run.id)
-    spans: dict[tuple[int, int], Span] = {}
-    for position in positions if cut else ():
-        chunking = library.chunks.chunking(run.document_ids[position], str(cut))
-        for chunk in library.chunks.range(chunking) if chunking else ():
+def _spans(library: Library, run: Run, rows: Sequence[Any], cut: str | None) -> dict[tuple[int, int], Span]:
+    """The characters of the chunks that were decided on, by the document's position and the chunk's ordinal."""
+    ordinals: dict[int, list[int]] = {}
+    for position, ordinal, *_ in rows:
+        ordinals.setdefault(position, []).append(ordinal)
+    spans = {}
+    for position, wanted in ordinals.items():
+        for chunk in chunks_of(library, run.document_ids[position], cut, min(wanted), max(wanted) + 1):
             spans[position, chunk.ordinal] = chunk.span
     return spans
+
+
+def chunks_of(
+    library: Library, document_id: str, cut: str | None, first: int = 0, last: int | None = None
+) -> list[Chunk]:
+    """Chunks ``[first, last)`` of a document as it was cut; none if that is not known, or not there any more."""
+    chunking = library.chunks.chunking(document_id, cut) if cut else None
+    return library.chunks.range(chunking, first, last) if chunking else []
 
 
 def evidence_of(library: Library, step: Step, added: Sequence[Record]) -> tuple[Found, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from sqlite3 import Row
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rereader.memory.database import Database
 from rereader.memory.records import RecordStore
@@ -23,6 +24,14 @@ class Entry:
     slot: str
     record: Record
     pinned: bool = False
+
+
+@dataclass(frozen=True)
+class Differing:
+    """A version of a working memory as far as it differs from another: how many entries it has, those that differ."""
+
+    count: int
+    entries: list[Entry]
 
 
 class WorkingMemory:
@@ -66,19 +75,46 @@ class WorkingMemory:
 
     def read(self, version: int, slot: Slot | None = None) -> list[Entry]:
         """Entries at a version in the order they were added; of one slot if named."""
-        members, pinned = self._members(version)
-        wanted = [identity for identity, held in members.items() if slot in (None, held)]
-        return [Entry(members[record.id], record, record.id in pinned) for record in self._records.get(wanted)]
+        held = self._held(version)
+        wanted = [identity for identity, filled in held.slots.items() if slot in (None, filled)]
+        return [held.entry(record) for record in self._records.get(wanted)]
 
     def read_two(self, first: int, second: int) -> tuple[list[Entry], list[Entry]]:
         """Entries at two versions; a record that stands in both is read once."""
-        held = [self._members(version) for version in (first, second)]
-        records = self._records.find(list(dict.fromkeys(identity for members, _ in held for identity in members)))
-        one, two = (
-            [Entry(slot, records[identity], identity in pinned) for identity, slot in members.items()]
-            for members, pinned in held
-        )
+        both = [self._held(version) for version in (first, second)]
+        records = self._records.find(list(dict.fromkeys(identity for held in both for identity in held.slots)))
+        one, two = ([held.entry(records[identity]) for identity in held.slots] for held in both)
         return one, two
+
+    def differing(self, first: int, second: int) -> tuple[Differing, Differing]:
+        """Two versions without the entries that are the same in both, which are not read."""
+        one, two = next(self.between(sorted((first, second))))
+        return (one, two) if first <= second else (two, one)
+
+    def between(self, versions: Sequence[int]) -> Iterator[tuple[Differing, Differing]]:
+        """Each two neighbours of an ascending row of versions, as :meth:`differing` has them; one pass for all."""
+        ledger, held = deque(self.ledger()), _Held()
+        for number, version in enumerate(versions):
+            count, before = len(held.slots), dict[str, _State | None]()
+            while ledger and ledger[0][0] <= version:
+                _, change, slot, identity = ledger.popleft()
+                before.setdefault(identity, held.state(identity))
+                held.follow(change, slot, identity)
+            if number:
+                after = {identity: held.state(identity) for identity in before}
+                unlike = [identity for identity in before if _unlike(before[identity], after[identity])]
+                records = self._records.find(unlike)
+                one, two = (_entries(states, records) for states in (before, after))
+                yield Differing(count, one), Differing(len(held.slots), two)
+
+    def ledger(self, after: int = 0) -> list[tuple[int, str, str, str]]:
+        """Every change past a version in order: the version that it made, add, drop, pin or unpin, slot, record."""
+        rows = self._database.rows(
+            "SELECT version, change, slot, record_id FROM working_memory WHERE run_id = ? AND version > ? "
+            "ORDER BY version, ordinal",
+            (self._run_id, after),
+        )
+        return [(row["version"], row["change"], row["slot"], row["record_id"]) for row in rows]
 
     def changes(self, before: int, after: int) -> list[tuple[str, str, Record]]:
         """What the versions after ``before`` up to ``after`` did: add, drop, pin or unpin; the slot added to; what."""
@@ -92,16 +128,11 @@ class WorkingMemory:
 
     def history(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Every version from the first on: its number, and the slot of each record that it holds."""
-        members: dict[str, str] = {}
-        pinned: set[str] = set()
-        rows = self._database.rows(
-            "SELECT version, change, slot, record_id FROM working_memory WHERE run_id = ? ORDER BY version, ordinal",
-            (self._run_id,),
-        )
-        for version, changes in groupby(rows, key=itemgetter("version")):
-            for row in changes:
-                _change(row, members, pinned)
-            yield version, dict(members)
+        held = _Held()
+        for version, changes in groupby(self.ledger(), key=itemgetter(0)):
+            for _, change, slot, identity in changes:
+                held.follow(change, slot, identity)
+            yield version, dict(held.slots)
 
     def left(self, version: int, slot: Slot) -> list[Record]:
         """Records of a slot that were in it before a version and are not any more, in the order they were added."""
@@ -109,13 +140,12 @@ class WorkingMemory:
         held = {entry.record.id for entry in self.read(version, slot)}
         return self._records.get([identity for identity in dict.fromkeys(added) if identity not in held])
 
-    def _members(self, version: int) -> tuple[dict[str, str], set[str]]:
-        """The slot of each record at a version, and which of them are pinned."""
-        members: dict[str, str] = {}
-        pinned: set[str] = set()
+    def _held(self, version: int) -> _Held:
+        """The entries at a version."""
+        held = _Held()
         for row in self._rows(version):
-            _change(row, members, pinned)
-        return members, pinned
+            held.follow(row["change"], row["slot"], row["record_id"])
+        return held
 
     def _rows(self, version: int) -> list[Row]:
         return self._database.rows(
@@ -125,14 +155,54 @@ class WorkingMemory:
         )
 
 
-def _change(row: Row, members: dict[str, str], pinned: set[str]) -> None:
-    """Follow one change: add, drop, pin or unpin."""
-    change, identity = row["change"], row["record_id"]
-    if change == "add":
-        members[identity] = row["slot"]
-    elif change == "pin":
-        pinned.add(identity)
-    elif change == "unpin":
-        pinned.discard(identity)
-    elif identity not in pinned:
-        members.pop(identity, None)
+class _State(NamedTuple):
+    """How a record is held: how many were added before it, in which slot it is, and whether it is pinned."""
+
+    place: int
+    slot: str
+    pinned: bool
+
+
+class _Held:
+    """Entries of a working memory, without their records, followed change by change."""
+
+    def __init__(self) -> None:
+        self.slots: dict[str, str] = {}
+        self.pinned: set[str] = set()
+        self._places: dict[str, int] = {}
+        self._added = 0
+
+    def follow(self, change: str, slot: str, identity: str) -> None:
+        """Follow one change: add, drop, pin or unpin."""
+        if change == "add":
+            if identity not in self.slots:
+                self._places[identity] = self._added
+                self._added += 1
+            self.slots[identity] = slot
+        elif change == "pin":
+            self.pinned.add(identity)
+        elif change == "unpin":
+            self.pinned.discard(identity)
+        elif identity not in self.pinned:
+            self.slots.pop(identity, None)
+
+    def entry(self, record: Record) -> Entry:
+        """A record that is held, as it is held."""
+        return Entry(self.slots[record.id], record, record.id in self.pinned)
+
+    def state(self, identity: str) -> _State | None:
+        """How a record is held; ``None`` if it is not."""
+        if identity not in self.slots:
+            return None
+        return _State(self._places[identity], self.slots[identity], identity in self.pinned)
+
+
+def _unlike(one: _State | None, other: _State | None) -> bool:
+    """Whether a record is held in another way; when it was added does not matter."""
+    return (one and one[1:]) != (other and other[1:])
+
+
+def _entries(states: Mapping[str, _State | None], records: Mapping[str, Record]) -> list[Entry]:
+    """Those of some records that are held, in the order in which they were added."""
+    held = sorted((state, identity) for identity, state in states.items() if state and identity in records)
+    return [Entry(state.slot, records[identity], state.pinned) for state, identity in held]

@@ -14,7 +14,7 @@ from rereader.memory.working import Entry
 from rereader.models.hashing import HashingEmbedder
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
-from rereader.runs.timeline import memory_diff, moment, timeline
+from rereader.runs.timeline import memory_diff, moment, timeline, with_whole_memory
 from rereader.schema import InputError, Record, RecordKind
 from rereader.testing.sessions import scripted_models, scripted_session
 from rereader.testing.texts import essay, plant
@@ -69,8 +69,10 @@ def test_each_step_goes_on_from_where_the_last_one_ended(remembered):
     library, run = remembered
     before, version = (), 0
     for found in timeline(library, run):
-        assert found.memory.before == before and found.memory.before_version == version
-        before, version = found.memory.after, found.memory.after_version
+        memory = with_whole_memory(library, run, found.memory)
+        assert memory.before == before and memory.before_version == version
+        assert (memory.before_count, memory.after_count) == (len(memory.before), len(memory.after))
+        before, version = memory.after, memory.after_version
     assert before == tuple(library.working_memory(run.id).read(version))
 
 
@@ -247,7 +249,7 @@ def test_one_step_of_two_thousand_is_read_without_the_others(tmp_path, monkeypat
         began = time.monotonic()
         found = moment(library, run, 1_999)
         took = time.monotonic() - began
-    assert (len(found.memory.before), len(found.memory.after)) == (1_999, 2_000)
+    assert (found.memory.before_count, found.memory.after_count) == (1_999, 2_000)
     [pair] = found.memory.superseded
     assert marked(pair.diff) == "Seen up to step [-1998-]{+1999+}: nothing yet."
     [asked] = found.calls

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic_core import to_jsonable_python
 from rich.console import Console
@@ -12,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from rereader.cli.coloured import coloured, indented
-from rereader.cli.console import output, print_json
+from rereader.cli.console import output, print_json, shortened
 from rereader.memory.library import Library
 from rereader.memory.runs import Run
 from rereader.memory.timeline import Decision, Found
 from rereader.memory.working import Entry
 from rereader.runs.prompting import Part, Rendered
-from rereader.runs.timeline import Asked, MemoryDiff, Moment
+from rereader.runs.timeline import Asked, MemoryDiff, Moment, with_whole_memory
 from rereader.schema import Record, Usage
 
 _MOST_SHOWN = 2_000
@@ -31,8 +32,9 @@ _SHOWN_ELSEWHERE = frozenset({"decisions", "log_odds", "scores", "work"})
 
 def show_moment(library: Library, run: Run, moment: Moment, *, json: bool) -> None:
     """Print a step; as JSON it is whole, on the terminal long texts of prompts are cut in the middle."""
+    memory = with_whole_memory(library, run, moment.memory)
     if json:
-        print_json(to_jsonable_python(moment))
+        print_json(to_jsonable_python(replace(moment, memory=memory)))
         return
     console = output()
     console.print(Text(run.question, style="bold"))
@@ -44,7 +46,7 @@ def show_moment(library: Library, run: Run, moment: Moment, *, json: bool) -> No
     _detail(console, moment)
     _decisions(console, moment.decisions, titles)
     _evidence(console, moment.evidence, titles)
-    show_memory(console, moment.memory)
+    show_memory(console, memory)
     for number, asked in enumerate(moment.calls, 1):
         _call(console, number, asked)
 
@@ -102,7 +104,7 @@ def show_memory(console: Console, memory: MemoryDiff) -> None:
         if memory.before_version == memory.after_version
         else (f"v{memory.before_version} to v{memory.after_version}")
     )
-    heading(console, f"Working memory {versions}: {len(memory.before)} entries before, {len(memory.after)} after")
+    heading(console, f"Working memory {versions}: {memory.before_count} entries before, {memory.after_count} after")
     for entry in memory.dropped:
         _entry(console, "-", entry, "red")
     for pair in memory.superseded:
@@ -132,8 +134,7 @@ def _unchanged(console: Console, memory: MemoryDiff) -> None:
     fresh = {entry.record.id for entry in memory.added} | {pair.new.id for pair in memory.superseded}
     for entry in memory.after:
         if entry.record.id not in fresh:
-            said = " ".join(entry.record.content.split())
-            short = said if len(said) <= _LINE else said[:_LINE] + "…"
+            short = shortened(entry.record.content, _LINE)
             console.print(Text(f"    {entry.slot} {entry.record.id[:12]} {short}", style="dim"))
 
 

@@ -3,11 +3,13 @@
 from rereader.schema.answer import Answer, Claim, Evidence
 from rereader.schema.budget import Budget, BudgetMeter
 from rereader.schema.errors import (
+    AtWork,
     BudgetSpent,
     InputError,
     Interrupted,
     MissingExtra,
     ModelError,
+    NotThere,
     RereaderError,
     StoreError,
 )
@@ -17,6 +19,7 @@ from rereader.schema.usage import Usage
 
 __all__ = [
     "Answer",
+    "AtWork",
     "Budget",
     "BudgetMeter",
     "BudgetSpent",
@@ -30,6 +33,7 @@ __all__ = [
     "Match",
     "MissingExtra",
     "ModelError",
+    "NotThere",
     "Place",
     "Progress",
     "Quote",

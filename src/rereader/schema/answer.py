@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rereader.schema.shown import answer_html
 from rereader.schema.types import Frozen, Match
 from rereader.schema.usage import Usage
 
@@ -66,3 +67,6 @@ class Answer(BaseModel):
     models: dict[str, str] = Field(default_factory=dict)
     run_id: str
     usage: Usage = Field(default_factory=Usage)
+
+    def _repr_html_(self) -> str:
+        return answer_html(self)

@@ -28,6 +28,14 @@ class InputError(RereaderError):
     exit_code = 2
 
 
+class NotThere(InputError):
+    """What the input names does not exist: a run, a step, a document."""
+
+
+class AtWork(InputError):
+    """What the input names is being worked on and has to be waited for."""
+
+
 class MissingExtra(InputError):
     """An optional dependency is needed and not installed."""
 

@@ -32,7 +32,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Event:
-    """One typed event of a run: ``kind`` is step, progress or warning."""
+    """One typed event of a run: ``kind`` is begin, step, progress or warning."""
 
     kind: str
     run_id: str

@@ -10,6 +10,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rereader.schema.shown import record_html
+
 PlaceKind = Literal["page", "section", "row", "time"]
 USER = "user"
 """The agent of records that a user wrote."""
@@ -120,6 +122,9 @@ class Record(Frozen):
     def author(self) -> str:
         """The agent whose work this is, or stands in the place of."""
         return self.agent.removeprefix(f"{USER}: ")
+
+    def _repr_html_(self) -> str:
+        return record_html(self)
 
     @classmethod
     def create(
