@@ -26,19 +26,37 @@ def blocks(context: RunContext, model: LanguageModel, tokens: int) -> list[Span]
     return context.cuts[key]
 
 
-def fitting_blocks(context: RunContext, caller: Caller, wanted: int, room: int) -> list[Span]:
-    """Blocks of ``wanted`` tokens, or of as many as there is room for in a window, which is said then.
+def block_size(context: RunContext, caller: Caller, wanted: int, room: int, before: int = 0) -> int:
+    """Tokens of a block: ``wanted``, or as many as there is room for in a window, which is said then.
+
+    Args:
+        context: The run.
+        caller: Who reads the blocks.
+        wanted: Tokens that are asked for.
+        room: Tokens that fit the window beside what must stand with a block.
+        before: The size that earlier steps of the run have counted blocks by, which stays; 0 if none has.
 
     Raises:
-        InputError: If the room is too small for a block to say anything.
+        InputError: If the room is too small for a block to say anything, or for blocks of the size before.
     """
-    size, name, window = min(wanted, room), caller.model.name, caller.model.context_window
+    size, name, window = before or min(wanted, room), caller.model.name, caller.model.context_window
+    if before > max(0, room):
+        number = _first_read(context)
+        msg = f"Blocks of {before:,} tokens, as step {number} has cut them, do not fit the {window:,} tokens of {name}"
+        hint = f"Ask for a shorter question or answer, or fork at --step {number - 1} or before."
+        raise InputError(f"{msg} beside what must stand with them.", hint)
     if size < min(LEAST_BLOCK, wanted):
         msg = f"No block of text fits the {window:,} tokens of {name} beside what must stand with it."
         raise InputError(msg, "Ask for shorter memories or recaps, or choose a reader with a larger window.")
     if size < wanted:
         context.warn(f"Blocks have {size:,} tokens instead of {wanted:,}, to fit {name}.")
-    return blocks(context, caller.model, size)
+    return size
+
+
+def _first_read(context: RunContext) -> int:
+    """The step of the run that has cut its blocks."""
+    steps = context.library.runs.steps_alone(context.run_id)
+    return next((step.number for step in steps if "block" in step.detail), context.step)
 
 
 def _cut(context: RunContext, model: LanguageModel, document: Document, tokens: int) -> Iterator[Span]:

@@ -60,6 +60,8 @@ class ReadingState(TypedDict, total=False):
     """How much of the text the question needs; see :mod:`rereader.agents.sorter`."""
     block: int
     """Blocks of the text that were read, one after the other."""
+    size: int
+    """Tokens of a block; as the first of them was cut, so are the others, whatever a fork changes."""
     pages: list[int]
     """Numbers (from 1, over all documents) of the pages that were looked up, the most wanted first."""
     lookups: int

@@ -30,7 +30,8 @@ def recall_cost(settings: Any, facts: Facts) -> StageCost:
 @costs(recall_cost)
 def recall(state: ReadingState, context: RunContext) -> Outcome:
     """Node: find the parts that the question is about by their recaps, and quote from their raw text."""
-    leaves = [leaf for document in context.documents for leaf in ensure_tree(context, document).levels[0]]
+    size = state.get("size", 0)
+    leaves = [leaf for document in context.documents for leaf in ensure_tree(context, document, size).levels[0]]
     records = context.library.records.get(leaves)
     scores = leaf_scores(context, state["question"], records)
     best = sorted(range(len(records)), key=lambda i: -scores[i])[: context.settings.leaves]
@@ -77,7 +78,8 @@ def answer_leaves(state: ReadingState, context: RunContext) -> Outcome:
         return Outcome({"status": "answered"}, {"draft": "", "cited": []})
     if not evidence:
         return Outcome({"status": "declined"}, {"draft": "", "cited": [], "confidence": 0.0})
-    roots = context.library.records.get([ensure_tree(context, document).root for document in context.documents])
+    trees = [ensure_tree(context, document, state.get("size", 0)) for document in context.documents]
+    roots = context.library.records.get([tree.root for tree in trees])
     room = recap_room(context, state["question"], settings.max_new_tokens, evidence)
     shown = fitting(context, [root for root in roots if root.content], room)
     slots: dict[str, SlotValue] = {

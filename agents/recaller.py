@@ -59,8 +59,7 @@ def recall_in_order(state: ReadingState, context: RunContext) -> Outcome:
     settings = context.settings
     places = _places(context)
     first = state.get("block", 0)
-    if not first:
-        _check_windows(context, state["question"])
+    _check_windows(context, state["question"])  # of every step, since a fork may ask something longer
     batch = places[first : first + settings.ahead]
     started = time.monotonic() - context.usage.seconds.get("recall", 0.0)
     context.progress("recall", started, first, len(places))

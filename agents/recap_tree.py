@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rereader.agents.blocks import blocks
 from rereader.agents.calls import Caller, Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
@@ -20,7 +21,7 @@ from rereader.agents.recapper import (
     WRITTEN,
     answer_whole,
     part_size,
-    parts_of,
+    part_tokens,
     recap_request,
     tagged,
     words_wanted,
@@ -101,36 +102,43 @@ def tree_cost(settings: Any, facts: Facts) -> StageCost:
 @costs(tree_cost)
 def grow(state: ReadingState, context: RunContext) -> Outcome:
     """Node: make sure that every document of the run has its tree."""
+    size = state.get("size") or part_tokens(context, context.need("reader"))
     try:
-        trees = [ensure_tree(context, document) for document in context.documents]
+        trees = [ensure_tree(context, document, size) for document in context.documents]
     except BudgetSpent as error:
         # A graph without the setting grows trees for nothing but requests about the whole.
         if getattr(context.settings, "request", "whole") != "whole":
             raise
         return end_with_draft(context, error, _top_so_far(context))
     levels = {tree.document_id[:12]: [len(level) for level in tree.levels] for tree in trees}
-    return Outcome(detail={"levels": levels, "roots": [tree.root for tree in trees]})
+    return Outcome({"size": size}, {"levels": levels, "roots": [tree.root for tree in trees]})
 
 
-def ensure_tree(context: RunContext, document: Document) -> Tree:
+def ensure_tree(context: RunContext, document: Document, size: int = 0) -> Tree:
     """The tree of recaps of a document, what is missing of it made now in batches that are stored one by one.
 
     Settings that decide it: ``every``, ``recap_tokens``, ``fan`` (see ``RecapSettings``). The recaps belong to the
     document, like gists, and hold no question; a process that was killed goes on after the last finished batch.
+
+    Args:
+        context: The run.
+        document: One of its documents.
+        size: Tokens of a part, as an earlier step of the run has cut them; 0 if none has.
 
     Raises:
         BudgetSpent: If the budget has no room for the next batch.
         InputError: If no part, or not ``fan`` recaps, fit the reader's window.
     """
     if document.id not in context.trees:
-        context.trees[document.id] = _ensure_tree(context, document)
+        context.trees[document.id] = _ensure_tree(context, document, size)
     return Tree(document.id, context.trees[document.id])
 
 
-def _ensure_tree(context: RunContext, document: Document) -> Levels:
+def _ensure_tree(context: RunContext, document: Document, size: int) -> Levels:
     reader = context.need("reader")
     _check_fan(context, reader)
-    spans = [span for span in parts_of(context, reader) if span.document_id == document.id]
+    parts = blocks(context, reader.model, size or part_tokens(context, reader))
+    spans = [span for span in parts if span.document_id == document.id]
     with context.library.adding(document.id, context.checkpoint):
         stored = _Stored(context, document)
         level = [
@@ -259,7 +267,8 @@ def summarise(state: ReadingState, context: RunContext) -> Outcome:
     """
     whole = [Span(document_id=document.id, start=0, end=document.length) for document in context.documents]
     try:
-        trees = [ensure_tree(context, document) for document in context.documents]
+        size = state.get("size", 0)
+        trees = [ensure_tree(context, document, size) for document in context.documents]
         room = min(_SHOWN, recap_room(context, state["question"], context.settings.summary_tokens))
         top = [record for tree in trees for record in top_recaps(context, tree, room // len(trees))]
         shown = fitting(context, top, room)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from rereader.agents.blocks import LEAST_BLOCK, fitting_blocks
+from rereader.agents.blocks import LEAST_BLOCK, block_size, blocks
 from rereader.agents.calls import Caller, Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import ANSWER_WRITTEN, PROMPT_TOKENS, Facts, StageCost, Work, costs
@@ -49,21 +49,28 @@ def part_size(settings: Any, facts: Facts, segments: int = 0) -> int:
     return size
 
 
-def parts_of(context: RunContext, reader: Caller, question: str = "", segments: int = 0) -> list[Span]:
-    """The parts that the run's documents are read in, in order.
+def part_tokens(context: RunContext, reader: Caller, question: str = "", segments: int = 0, before: int = 0) -> int:
+    """Tokens of the parts that the run's documents are read in.
 
     Args:
         context: The run; its settings are ``RecapSettings``.
         reader: Whose tokens they are cut by.
         question: What is asked beside the last part.
         segments: Tokens that are set aside for earlier segments.
+        before: Tokens of the parts that were read before; 0 if none was.
 
     Raises:
         InputError: If none fits the reader's window.
     """
     asked = sum(reader.model.count_tokens([question]))
     room = part_room(context.settings, reader.model.context_window, asked, segments)
-    return fitting_blocks(context, reader, context.settings.every, room)
+    return block_size(context, reader, context.settings.every, room, before)
+
+
+def _tokens(state: ReadingState, context: RunContext, reader: Caller) -> int:
+    """Tokens of the parts that one recap is carried through."""
+    before = state.get("size", 0)
+    return part_tokens(context, reader, state["question"], _segment_room(context.settings), before)
 
 
 def _segment_room(settings: Any) -> int:
@@ -91,11 +98,11 @@ def recap_cost(settings: Any, facts: Facts) -> StageCost:
 def recap(state: ReadingState, context: RunContext) -> Outcome:
     """Node: read the next part and write the recap anew; the last part is left to the answer."""
     reader = context.need("reader")
-    parts = parts_of(context, reader, state["question"], _segment_room(context.settings))
-    number = state.get("block", 0)
+    size = _tokens(state, context, reader)
+    parts, number = blocks(context, reader.model, size), state.get("block", 0)
     started = time.monotonic() - context.usage.seconds.get("recap", 0.0)
     context.progress("recap", started, number, len(parts))
-    update: dict[str, Any] = {"block": number, "windows": len(parts)}
+    update: dict[str, Any] = {"size": size, "block": number, "windows": len(parts)}
     if number + 1 >= len(parts):
         return Outcome(update, {"block": number, "carried": True})
     span = parts[number]
@@ -215,7 +222,7 @@ def answer_recap_cost(settings: Any, facts: Facts) -> StageCost:
 def answer_recap(state: ReadingState, context: RunContext) -> Outcome:
     """Node: answer from the carried recap and the last part, and find quotes for the answer in what was read."""
     reader, settings = context.need("reader"), context.settings
-    parts = parts_of(context, reader, state["question"], _segment_room(settings))
+    parts = blocks(context, reader.model, _tokens(state, context, reader))
     held = notes(state, context)
     last = min(state.get("block", len(parts) - 1), len(parts) - 1)
     sources = parts[: last + 1] if settings.recaps == "on" else parts[last:]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rereader.agents.blocks import LEAST_BLOCK, fitting_blocks
+from rereader.agents.blocks import LEAST_BLOCK, block_size, blocks
 from rereader.agents.calls import Caller, Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
@@ -60,8 +60,8 @@ def remember_cost(settings: Any, facts: Facts) -> StageCost:
 def remember(state: ReadingState, context: RunContext) -> Outcome:
     """Node: read the next block and write the memory anew."""
     settings, reader = context.settings, context.need("reader")
-    parts = _blocks(context, reader, state["question"])
-    number = state.get("block", 0)
+    size = _size(state, context, reader)
+    parts, number = blocks(context, reader.model, size), state.get("block", 0)
     if not parts:
         return Outcome({"block": 0, "windows": 0})
     started = time.monotonic() - context.usage.seconds.get("read", 0.0)
@@ -74,7 +74,8 @@ def remember(state: ReadingState, context: RunContext) -> Outcome:
         if not held:
             raise
         context.warn(f"{error.message} Reading ended after {number:,} of {len(parts):,} blocks.")
-        return Outcome({"block": len(parts), "windows": len(parts), "ended": True}, {"block": number, "ended": True})
+        update = {"size": size, "block": len(parts), "windows": len(parts), "ended": True}
+        return Outcome(update, {"block": number, "ended": True})
     sampling = Sampling(settings.memory_tokens, temperature=settings.temperature, seed=settings.seed + number)
     text = reader.generate([request], sampling)[0].text.strip()
     reply = parse(text) if _asks_more(settings) else Reply(text)
@@ -83,15 +84,17 @@ def remember(state: ReadingState, context: RunContext) -> Outcome:
         reply = Reply(text or None)
     version, place = _keep(state, context, held, reply, parts[number], request.template.digest)
     ends = settings.early_exit and reply.exits
-    update = {"memory_version": version, "block": len(parts) if ends else number + 1, "windows": len(parts)}
+    read = len(parts) if ends else number + 1
+    update = {"memory_version": version, "size": size, "block": read, "windows": len(parts)}
     span = [parts[number].document_id[:12], parts[number].start, parts[number].end]
     return Outcome(update, {"block": number, "span": span, "rewritten": place, "exit": ends, "recall": reply.recall})
 
 
-def _blocks(context: RunContext, reader: Caller, question: str) -> list[Span]:
-    asked = reader.model.count_tokens([question])[0]
+def _size(state: ReadingState, context: RunContext, reader: Caller) -> int:
+    """Tokens of a block."""
+    asked = reader.model.count_tokens([state["question"]])[0]
     room = block_room(context.settings, reader.model.context_window, asked)
-    return fitting_blocks(context, reader, context.settings.block_tokens, room)
+    return block_size(context, reader, context.settings.block_tokens, room, state.get("size", 0))
 
 
 def _check_answer(context: RunContext, reader: Caller, request: Request) -> None:

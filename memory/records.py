@@ -70,6 +70,17 @@ class RecordStore:
         """All records of a run in the order written; a fork's begin with those of its parent up to its step."""
         return self._assemble(self._database.rows(_OF_RUN, (run_id,)))
 
+    def touching(self, span: Span) -> list[Record]:
+        """All records, of whatever run, that were made from a place in a document, those of earlier places first."""
+        rows = self._database.rows(
+            "SELECT records.* FROM records JOIN "
+            "(SELECT record_id, MIN(start) AS first FROM record_spans "
+            "WHERE document_id = ? AND start < ? AND end > ? GROUP BY record_id) ON record_id = id "
+            "ORDER BY first, id",
+            (span.document_id, span.end, span.start),
+        )
+        return self._assemble(rows)
+
     def add_gists(self, chunking: Chunking, method: str, gists: Sequence[tuple[int, Record]]) -> None:
         """Store gists given as ``(chunk ordinal, record)``."""
         with self._database.transaction():

@@ -34,7 +34,7 @@ def word_diff(old: str, new: str) -> tuple[Stretch, ...]:
 
     Joining what was kept and removed gives ``old``; joining what was kept and added gives ``new``. No two neighbours
     are of one kind, what was removed stands before what was added in its place, and white space alone between two
-    changes counts as a part of both.
+    changes counts as a part of both unless it holds a line break.
     """
     before, after = _TOKEN.findall(old), _TOKEN.findall(new)
     frequent = max(len(before), len(after)) > _LONG

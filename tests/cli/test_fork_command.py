@@ -8,6 +8,9 @@ import tomllib
 import pytest
 
 from rereader.cli.main import run
+from rereader.config import load_config
+from rereader.memory.library import Library
+from rereader.schema import Budget
 
 
 @pytest.fixture
@@ -142,3 +145,17 @@ def test_a_resumed_fork_counts_tokens_as_its_parent_did(asked, call):
 def test_the_help_shows_the_form_of_edits(call):
     code, out, _ = call("fork", "--help")
     assert code == 0 and "[[edit]]" in out and "[[add]]" in out and "--print-memory" in out
+
+
+def test_a_limit_leaves_the_others_of_the_parent(call, command, book, tmp_path):
+    _, out, _ = command("ask", book, "Who keeps the hives?", "--max-calls", "40", "--max-seconds", "900", "--json")
+    run_id = json.loads(out)["run_id"]
+    for options, expected in (
+        ([], Budget(calls=40, seconds=900)),
+        (["--max-tokens", "90000"], Budget(tokens=90_000, calls=40, seconds=900)),
+        (["--max-calls", "30"], Budget(calls=30, seconds=900)),
+    ):
+        code, out, err = call("fork", run_id, "--step", 1, *options, "--json")
+        assert code == 0, err
+        with Library(load_config().workspace) as library:
+            assert library.runs.get(json.loads(out)["run_id"]).budget == expected

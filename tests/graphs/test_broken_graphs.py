@@ -141,6 +141,27 @@ def trusting(state, context):
     return conclude(state, context, reply.text)
 
 
+def read_half(state, context, *, second):
+    """Reads half of the text, more of it the longer the question is."""
+    document = context.documents[0]
+    middle = document.length // 2 + len(state["question"])
+    start, end = (middle, document.length) if second else (0, middle)
+    span = Span(document_id=document.id, start=start, end=end)
+    slots = {"question": state["question"], "passages": [Piece(context.library.documents.text_of(span), span=span)]}
+    return context.need("reader").generate([Request(load("answer"), slots)], SAMPLING)[0].text
+
+
+@costs(call_cost)
+def halving(state, context):
+    read_half(state, context, second=False)
+    return Outcome()
+
+
+@costs(call_cost)
+def ending(state, context):
+    return conclude(state, context, read_half(state, context, second=True))
+
+
 @costs(call_cost)
 def faulty(state, context):
     raise KeyError("oops")
@@ -185,6 +206,9 @@ def test_a_sound_graph_breaks_none(rule, register, tmp_path):
         ("shares", [overrunning], "a budget of 0 calls: 1 calls were made"),
         ("resume", [keeping, forgetting], "stopped at step 2: the answer is"),
         ("killed", [unasked], "killed after step 2: 1 model calls were made"),
+        ("forks", [unasked], "forked at step 0: 1 model calls were made"),
+        ("forks", [random], "forked at step 0: the answer is"),
+        ("questions", [halving, ending], "from step 2 on: parts of the text are not read, or are read twice"),
         ("state", [talkative], "the checkpoints hold text of the document"),
         ("seed", [random], "the answer of two runs under one seed differ"),
         ("progress", [ghostly], "(9, 'ghost')"),

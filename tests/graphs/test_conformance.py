@@ -1,9 +1,12 @@
 """Every registered graph keeps every rule of the public conformance suite, also where it takes many steps."""
 
+from functools import partial
+
 import pytest
 
 from rereader.graphs.registry import all_graphs
 from rereader.testing.conformance import RULES
+from rereader.testing.conformance_room import echoing_models
 
 NAMES = [graph.name for graph in all_graphs()]
 MANY_STEPS = {
@@ -23,7 +26,16 @@ BLOCKS = {
     "scan-both": {"order": "scan", "reads": "both", "threshold": 0.4, "working_tokens": 40},
 }
 """Settings of ``compressed-memory`` with which blocks are read; with this threshold a scan lets every chunk in."""
-OF_STEPS = [rule for rule in RULES if rule.name in ("shares", "resume", "killed", "state", "costs", "untrusted")]
+NARROW = {
+    "active-recap": {"every": 4000, "recap_tokens": 40, "summary_tokens": 60},
+    "memory-agent": {"block_tokens": 5000, "memory_tokens": 60},
+}
+"""Settings with which a small window decides how much is read at once, so that a question takes room from the text."""
+OF_STEPS = [
+    rule
+    for rule in RULES
+    if rule.name in ("shares", "resume", "killed", "forks", "questions", "state", "costs", "untrusted")
+]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
@@ -45,6 +57,12 @@ def test_graphs_that_read_blocks_conform(name, rule, tmp_path):
     if rule.name == "costs":  # which expect the gate to let few chunks in
         settings.pop("threshold", None)
     rule.check("compressed-memory", tmp_path, settings=settings)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.name in ("forks", "questions")], ids=str)
+@pytest.mark.parametrize("name", NARROW)
+def test_graphs_that_fill_a_small_window_conform(name, rule, tmp_path):
+    rule.check(name, tmp_path, settings=NARROW[name], models=partial(echoing_models, 600))
 
 
 def test_every_rule_says_what_it_is():

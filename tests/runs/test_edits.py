@@ -107,6 +107,9 @@ def test_single_edits():
         ("[[memory]]\nrecord = 'nowhere'", "holds no record 'nowhere'"),
         ("[" * 100_000, "no TOML or JSON"),
         ('{"a":' * 100_000, "no TOML or JSON"),
+        (r'{"add": [{"text": "\ud800"}]}', "lone surrogate"),
+        (r'{"add": [{"\ud800": 1}]}', "lone surrogate"),
+        (r'{"drop": ["\ud800"]}', "lone surrogate"),
     ],
     ids=lambda value: value[:24],
 )

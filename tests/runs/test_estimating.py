@@ -126,6 +126,9 @@ def test_steps_write_down_what_they_did(session, document):
     call = done["answer", "generate"]
     assert (call.amount, call.written) == (answer.usage.prompt_tokens, answer.usage.completion_tokens)
     session.ask(QUESTION, [document.id], graph="retrieval")
+    for _ in range(3):
+        session.fork(answer.run_id, len(session.library.runs.steps(answer.run_id)))
+    assert pasts(session.library.runs.recent_details(99)).count(call) == 1, "copies of steps are no work of a fork"
     newest = pasts(session.library.runs.recent_details(5))
     assert {past.kind for past in newest} == {"rest"}  # all else came from the cache or was stored
 

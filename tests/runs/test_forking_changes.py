@@ -8,7 +8,7 @@ from recursive_runs import SEARCH, Runs, Script, rooted
 
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
-from rereader.runs.edits import Edit
+from rereader.runs.edits import Edit, memory_text, read_edits
 from rereader.runs.forking import compare_with_parent, memory_at
 from rereader.runs.session import Session
 from rereader.schema import Budget, InputError, RecordKind
@@ -119,6 +119,48 @@ def test_a_pinned_note_is_never_overwritten(room):
     )
     final = library.working_memory(unpinned.run_id).read(library.runs.steps(unpinned.run_id)[-1].memory_version, "note")
     assert [entry.pinned for entry in final] == [False]
+
+
+@pytest.mark.parametrize("was_pinned", [True, False])
+@pytest.mark.parametrize("kinds", [("edit",), ("edit", "pin"), ("pin", "edit"), ("edit", "unpin"), ("unpin", "edit")])
+def test_an_edited_note_is_pinned_as_it_was_or_as_is_wished_in_any_order(room, was_pinned, kinds):
+    entered = room("memory-agent")
+    answer = entered.ask()
+    library, step = entered.library, step_of(entered, answer, "read", 0)
+    held = memory_at(library, answer.run_id, step)[0].record
+    if was_pinned:
+        pinned = entered.session.fork(answer.run_id, step, edits=[Edit("pin", held.id)])
+        answer, step = pinned, step + 1
+    elif "unpin" in kinds:
+        return
+    edits = [Edit(kind, held.id, "Nothing but fog." if kind == "edit" else None) for kind in kinds]
+    forked = entered.session.fork(answer.run_id, step, edits=edits)
+    [entry] = memory_at(library, forked.run_id, step + 1)
+    wish = {"pin": True, "unpin": False}.get(next((kind for kind in kinds if kind != "edit"), ""), was_pinned)
+    assert (entry.record.content, entry.pinned) == ("Nothing but fog.", wish)
+    last = library.runs.memory_version(forked.run_id, 99)
+    assert (entry in library.working_memory(forked.run_id).read(last)) == wish
+    [edit_step] = [one for one in after(entered, forked, step) if one.node == "edit"]
+    told = {one["kind"]: one for one in edit_step.detail["edits"]}
+    changed = set() if wish == was_pinned else {"pin" if wish else "unpin"}
+    assert set(told) == {"edit"} | changed
+    if "pin" in told:
+        assert told["pin"] == {"kind": "pin", "record": held.id, "made": entry.record.id}
+
+
+def test_the_printed_memory_with_another_text_and_without_the_pin(room):
+    entered = room("memory-agent")
+    answer = entered.ask()
+    library, step = entered.library, step_of(entered, answer, "read", 0)
+    held = memory_at(library, answer.run_id, step)[0].record
+    first = entered.session.fork(answer.run_id, step, edits=[Edit("pin", held.id)])
+    memory = memory_at(library, first.run_id, step + 1)
+    text = (
+        memory_text(memory).replace("pin = true\n", "").replace(f'text = "{held.content}"', 'text = "Nothing but fog."')
+    )
+    forked = entered.session.fork(first.run_id, step + 1, edits=read_edits(text, memory))
+    [entry] = memory_at(library, forked.run_id, step + 2)
+    assert (entry.record.content, entry.pinned) == ("Nothing but fog.", False)
 
 
 def pinned_of(library, answer, step):

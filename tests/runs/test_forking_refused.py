@@ -80,6 +80,8 @@ BAD = [
     (Edit("add", span="0-99999999"), "has no place"),
     (Edit("add", span="other:0-5"), "no document other"),
     (Edit("add", span="QUOTED"), "quoted already"),
+    (Edit("add", text="half \ud800"), "lone surrogate"),
+    (Edit("add", span="\ud800:0-5"), "lone surrogate"),
     (Edit("unpin", "QUOTE"), "is not pinned"),
 ]
 
@@ -107,6 +109,7 @@ def test_what_is_said_twice_is_refused(room):
     for edits in (
         [Edit("drop", held), Edit("edit", held, "x")],
         [Edit("drop", held), Edit("pin", held)],
+        [Edit("pin", held), Edit("drop", held)],
         [Edit("add", text="x"), Edit("add", text="x")],
         [Edit("edit", held, span="0-5")],
         [Edit("edit", held, " ")],
@@ -147,4 +150,16 @@ def test_every_setting_of_our_graphs_is_known_to_change_or_not():
     by_the_first_step = {"chunk_tokens", "passage_words", "order", "reads", "variant", "request"}
     assert len(ours) == 9
     assert names - changing._TAKEN_ANEW - set(changing._FIXED_BY) == by_the_first_step
+    assert not changing._TAKEN_ANEW & set(changing._FIXED_BY)
     assert changing._TAKEN_ANEW | set(changing._FIXED_BY) <= names
+
+
+def test_a_graph_of_others_may_mean_anything_by_the_name_of_a_setting(room):
+    entered = room("compressed-memory")
+    answer = entered.ask()
+    steps = entered.library.runs.steps(answer.run_id)
+    old, new = {"evidence_words": 100}, {"evidence_words": 200}
+    changing.check_settings(old, new, steps, ours=True)
+    changing.check_settings(old, new, [], ours=False)
+    with pytest.raises(InputError, match="evidence_words cannot change after step 1"):
+        changing.check_settings(old, new, steps, ours=False)

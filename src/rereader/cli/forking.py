@@ -1,30 +1,26 @@
-"""``rereader fork`` and ``rereader runs tree``."""
+"""``rereader fork``."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from rereader.cli import completion, options
 from rereader.cli.ask import EXIT_CODES
-from rereader.cli.console import interruptible, notes, output, print_json
+from rereader.cli.console import interruptible, notes, print_json
 from rereader.cli.progress import listener
 from rereader.cli.report import make_report
-from rereader.cli.runs import run_fields, seen
 from rereader.cli.showing import check_forms, show_report, write_page
 from rereader.memory.library import Library
 from rereader.memory.runs import Run
 from rereader.models.roles import RoleNames
+from rereader.runs.choosing import fork_names
 from rereader.schema import InputError
 
 _SHORT = 60
-_BRANCH, _LAST, _BESIDE, _BELOW = "├─ ", "└─ ", "│  ", "   "
 _HEAD = """The working memory of run {run} after step {step}.
 Change a text, take an entry out to drop it, add one, or say pin = true; then:
   rereader fork {run} --step {step} --edit FILE
@@ -88,17 +84,18 @@ def fork(
         _print_memory(config.workspace, run_id, step, json=json)
         return 0
     from rereader.runs.edits import read_edits
-    from rereader.runs.forking import compare_with_parent, memory_at
+    from rereader.runs.forking import compare_with_parent, fork_budget, memory_at
     from rereader.runs.session import open_session
 
-    limits = (max_tokens, max_calls, max_seconds)
-    budget = None if limits == (None, None, None) else options.make_budget(*limits)
+    limits = options.make_budget(max_tokens, max_calls, max_seconds)
     with Library(config.workspace) as library:
         held = memory_at(library, run_id, step)
         parent = library.runs.get(run_id)
         cut_by = library.runs.cut_by(parent) if step else None
     edits = read_edits(_read(edit), held) if edit else []
-    names = _names(parent, options.reader_name(config, model, base_url, api_key_env), role)
+    reader = options.reader_name(config, model, base_url, api_key_env)
+    named = options.pairs(role or [], "--role")
+    names = fork_names(parent, {**named, "reader": reader} if reader else named)
     with (
         interruptible() as cancel,
         listener(quiet=quiet) as listen,
@@ -116,7 +113,7 @@ def fork(
             edits=edits,
             question=question,
             settings=options.pairs(settings or [], "--set"),
-            budget=budget,
+            budget=fork_budget(parent, limits),
             listen=listen,
             cancel=cancel,
         )
@@ -130,37 +127,6 @@ def fork(
         notes().print(f"note: {_line(run, compared)}", markup=False)
     write_page(report, html)
     return EXIT_CODES[answer.status]
-
-
-def tree(workspace: options.Workspace = None, json: options.Json = False) -> None:
-    """List runs with what came of them: forks and follow-ups under the run they are of.
-
-    For example:
-
-    rereader runs tree
-    """
-    from rereader.runs.families import families
-
-    with Library(options.configuration(workspace).workspace) as library:
-        found = families([seen(library, run) for run in library.runs.all()])
-    if json:
-        print_json([{**run_fields(one.run), "depth": one.depth, "descent": one.descent} for one in found])
-        return
-    table = Table("run", "of it", "graph", "status", "question", "answer", box=None, padding=(0, 2, 0, 0))
-    open_above: list[bool] = []  # by depth: whether a sibling is still to come
-    for one in found:
-        del open_above[max(0, one.depth - 1) :]
-        lines = "".join(_BESIDE if more else _BELOW for more in open_above)
-        branch = (_LAST if one.last else _BRANCH) if one.depth else ""
-        if one.depth:
-            open_above.append(not one.last)
-        run = one.run
-        descent = f"fork at {run.forked_at}" if one.descent == "fork" else one.descent.replace("first", "")
-        answer = run.answer.answer if run.answer else ""
-        table.add_row(
-            f"{lines}{branch}{run.id}", descent, run.graph, run.status, Text(run.question), Text(answer[:_SHORT])
-        )
-    output().print(table)
 
 
 def _print_memory(workspace: Path, run_id: str, step: int, *, json: bool) -> None:
@@ -190,16 +156,6 @@ def _read(edit: str) -> str:
         raise InputError(f"Cannot read {edit}: {error.strerror or error}.", hint) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{edit} is not UTF-8.", "Save it as UTF-8.") from error
-
-
-def _names(parent: Run, reader: str | None, roles: list[str] | None) -> RoleNames:
-    """The parent's models with those that are named anew."""
-    named = {**options.pairs(roles or [], "--role"), **({"reader": reader} if reader else {})}
-    names = RoleNames(**parent.models)
-    for role in named:
-        if role not in asdict(names):
-            raise InputError(f"There is no role {role!r}.", f"Roles: {', '.join(asdict(names))}.")
-    return replace(names, **named)
 
 
 def _line(run: Run, compared: Any) -> str:

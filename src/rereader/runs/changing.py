@@ -12,12 +12,12 @@ _TAKEN_ANEW = frozenset(
     {
         *("bm25_weight", "evidence_words", "max_new_tokens", "answer", "decline_below", "null_question", "seed"),
         *("rerank", "rerank_depth", "rerank_weight", "recall", "gate", "gate_weight", "gate_recall", "accept", "waves"),
-        *("fill", "seeds", "hop_weight", "reasoner", "threshold", "working_tokens", "summary_tokens"),
-        *("temperature", "skip_writes", "early_exit", "turns", "sub_calls", "depth", "part_tokens", "sub_tokens"),
-        *("fallback_parts", "plan", "candidates"),
+        *("seeds", "hop_weight", "reasoner", "threshold", "working_tokens", "summary_tokens"),
+        *("temperature", "skip_writes", "early_exit", "sub_calls", "depth", "part_tokens", "sub_tokens"),
+        *("fallback_parts", "plan"),
     }
 )
-"""Settings that every step takes as they are then."""
+"""Settings that every step takes as they are then, in every graph that has them."""
 _FIXED_BY: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("gist", "gist_share", "extract"), ("gist",)),
     "memory": ("gist", "index"),
@@ -47,15 +47,15 @@ _ROLES_FIXED_BY: Mapping[str, tuple[str, ...]] = {
 """Nodes whose work counts in a model's tokens, or is kept under its name."""
 
 
-def check_settings(old: Mapping[str, Any], new: Mapping[str, Any], steps: Sequence[Step]) -> None:
+def check_settings(old: Mapping[str, Any], new: Mapping[str, Any], steps: Sequence[Step], *, ours: bool) -> None:
     """Refuse settings that contradict what was made.
-
-    A setting of a graph that is not ours may mean anything, and is taken to be fixed by the first step.
 
     Args:
         old: The parent's settings.
         new: Those of the fork.
         steps: The steps that it takes over.
+        ours: Whether the graph is one of this package. A setting of another one may mean anything, whatever it is
+            called, and is taken to be fixed by the first step.
 
     Raises:
         InputError: If one differs that a step has worked by; it names the step to fork at.
@@ -63,7 +63,7 @@ def check_settings(old: Mapping[str, Any], new: Mapping[str, Any], steps: Sequen
     for name in new:
         if name in old and old[name] == new[name]:
             continue
-        fixed = _FIXED_BY.get(name, () if name in _TAKEN_ANEW else None)
+        fixed = _FIXED_BY.get(name, () if name in _TAKEN_ANEW else None) if ours else None
         _check(f"The setting {name}", steps, fixed)
 
 

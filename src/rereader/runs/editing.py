@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +10,13 @@ from typing import Any
 from rereader.agents.desk import EXCHANGE, SUBREADER, VARIABLE
 from rereader.memory.library import Library
 from rereader.memory.working import Entry, Slot
-from rereader.runs.edits import Edit, find_entry
+from rereader.runs.edits import Edit, check_sound, find_entry
+from rereader.runs.places import place_of
 from rereader.schema import Document, InputError, Record, RecordKind, Span
 from rereader.schema.types import USER
 
 _DESK_GRAPHS = frozenset({"recursive"})
 """Graphs that keep what they know as variables."""
-_PLACE = re.compile(r"(?:(?P<document>.+):)?(?P<start>\d{1,12})-(?P<end>\d{1,12})", re.DOTALL)
 _FIRST = 1.0
 """The score of a quote that a user adds: that of the best one of a wave."""
 
@@ -75,6 +74,7 @@ class Editor:
         self._scores = scores
         self._made = Edited()
         self._instead: dict[str, Record | None] = {}
+        self._pins: dict[str, bool] = {}
 
     def apply(self, edits: Sequence[Edit]) -> Edited:
         """Carry out edits in their order.
@@ -83,11 +83,13 @@ class Editor:
             InputError: If one of them makes no sense; then nothing was written.
         """
         for edit in edits:
+            check_sound(f"{edit.record}{edit.text or ''}{edit.span}")
             if edit.kind == "add":
                 self._add(edit)
             else:
                 self._change(edit, find_entry(self._held, edit.record))
         self._remake_variables()
+        self._settle_pins()
         return self._made
 
     def _change(self, edit: Edit, entry: Entry) -> None:
@@ -100,28 +102,38 @@ class Editor:
             if made is not None and made.content == record.content and made.spans == record.spans:
                 return
             self._replace(entry, made, "drop" if edit.kind == "drop" else "edit")
-        elif edit.kind == "pin":
-            stays = self._instead.get(record.id, record)
-            if stays is None:
+            return
+        wish = edit.kind == "pin"
+        if not wish and not entry.pinned:
+            raise InputError(f"Record {record.id[:12]} is not pinned.", "There is nothing to unpin.")
+        if self._pins.setdefault(record.id, wish) != wish:
+            raise InputError(f"Record {record.id[:12]} is pinned and unpinned.", "Do one of the two.")
+
+    def _settle_pins(self) -> None:
+        """Pin what is to be pinned in the end, in whatever order it was said.
+
+        What takes a record's place is pinned as that was, unless something else was wished.
+        """
+        for entry in self._held:
+            record = entry.record
+            stays, wish = self._instead.get(record.id, record), self._pins.get(record.id, entry.pinned)
+            if stays is None and self._pins.get(record.id):
                 raise InputError(f"Record {record.id[:12]} is dropped and pinned.", "Do one of the two.")
-            self._made.pinned.append(stays)
-            self._tell("pin", record, stays)
-        else:
-            if not entry.pinned:
-                raise InputError(f"Record {record.id[:12]} is not pinned.", "There is nothing to unpin.")
-            self._made.unpinned.append(record)
-            self._tell("unpin", record, None)
+            if entry.pinned and (stays is not record or not wish):
+                self._made.unpinned.append(record)
+            if stays is None:
+                continue
+            if wish and (stays is not record or not entry.pinned):
+                self._made.pinned.append(stays)
+            if wish != entry.pinned:
+                self._tell("pin" if wish else "unpin", record, stays if wish else None)
 
     def _replace(self, entry: Entry, made: Record | None, kind: str) -> None:
         record = entry.record
         self._instead[record.id] = made
         self._made.dropped.append(record)
-        if entry.pinned:
-            self._made.unpinned.append(record)
         if made is not None:
             self._made.added.append((entry.slot, made))  # type: ignore[arg-type]
-            if entry.pinned:
-                self._made.pinned.append(made)
             if made.kind is RecordKind.QUOTE:
                 self._made.scores[made.id] = self._scores.get(record.id, _FIRST)
         self._tell(kind, record, made)
@@ -239,28 +251,13 @@ class Editor:
 
     def _slice(self, place: str) -> tuple[Span, str]:
         """A place of a document without the white space around it, and what stands there."""
-        found = _PLACE.fullmatch(place.strip())
-        if found is None:
-            hint = "Write DOCUMENT:START-END, such as 3f2a9c:120-180, in characters from the document's beginning."
-            raise InputError(f"{place!r} is no place in a document.", hint)
-        document, start, end = self._document(found["document"]), int(found["start"]), int(found["end"])
-        if not start < end <= document.length:
-            hint = f"It has {document.length:,} characters; the first of a place is 0, its end lies behind it."
-            raise InputError(f"{document.title} has no place {start}-{end}.", hint)
-        text = self._library.documents.slice(document.id, start, end)
+        span = place_of(self._documents, place)
+        text = self._library.documents.text_of(span)
         body = text.strip()
         if not body:
             raise InputError(f"There is nothing but white space at {place}.", "Name another place.")
-        start += len(text) - len(text.lstrip())
-        return Span(document_id=document.id, start=start, end=start + len(body)), body
-
-    def _document(self, name: str | None) -> Document:
-        found = [one for one in self._documents if not name or one.id.startswith(name) or one.title == name]
-        if len(found) != 1:
-            count = "no document" if not found else f"{len(found)} documents"
-            hint = f"It was asked about: {', '.join(f'{one.id[:12]} ({one.title})' for one in self._documents)}."
-            raise InputError(f"The run has {count} {name or 'that a place without a name could mean'}.", hint)
-        return found[0]
+        start = span.start + len(text) - len(text.lstrip())
+        return Span(document_id=span.document_id, start=start, end=start + len(body)), body
 
     def _refuse_second(self, span: Span, place: str) -> None:
         records = [entry.record for entry in self._held if entry.slot == "quote"]

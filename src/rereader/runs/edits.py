@@ -136,9 +136,22 @@ def find_entry(held: Iterable[Entry], identity: str) -> Entry:
     return found[0]
 
 
+def check_sound(text: str) -> None:
+    """Refuse half characters, which JSON can name and nothing can store.
+
+    Raises:
+        InputError: If there is one.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("The edits hold half of a character, a lone surrogate.", "Write it whole.") from error
+
+
 def _parsed(text: str) -> _File:
     try:
         values = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+        check_sound(json.dumps(values, ensure_ascii=False, default=str))
         return _File.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]

@@ -24,7 +24,7 @@ from rereader.memory.working import Entry
 from rereader.runs.changing import check_roles, check_settings
 from rereader.runs.editing import Edited, Editor
 from rereader.runs.edits import Edit
-from rereader.schema import Answer, Budget, InputError, Usage
+from rereader.schema import Answer, Budget, InputError, NotThere, Usage
 from rereader.schema.usage import total
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def find_point(library: Library, run_id: str, step: int) -> Point:
     last = steps[-1].number if steps else 0
     if not 0 <= step <= last:
         hint = f"Its last one is {last}; 'rereader show {run.id}' lists them, 0 is the beginning."
-        raise InputError(f"Run {run.id} has no step {step}.", hint)
+        raise NotThere(f"Run {run.id} has no step {step}.", hint)
     states = _states(library.checkpoint_path(run.id))
     found = next((one for one in states if one[1].get("step") == step), None)
     if found is None:
@@ -152,6 +152,12 @@ def memory_at(library: Library, run_id: str, step: int) -> list[Entry]:
     return library.working_memory(point.run.id).read(point.version)
 
 
+def fork_budget(parent: Run, given: Budget | None) -> Budget | None:
+    """The limits that are given, and for the others those of the run that is forked; ``None`` if none is given."""
+    limits = given.model_dump(exclude_none=True) if given else {}
+    return parent.budget.model_copy(update=limits) if limits else None
+
+
 def make_fork(session: Session, point: Point, changes: Changes) -> Run:
     """Make a fork, which is a run like any other that was interrupted: going on with it is the caller's.
 
@@ -168,15 +174,19 @@ def make_fork(session: Session, point: Point, changes: Changes) -> Run:
     question = changes.question if changes.question is not None else parent.question
     session.check_question(question)
     session.check_models(after)
-    check_settings(asdict(before), asdict(after), point.steps)
+    check_settings(asdict(before), asdict(after), point.steps, ours=graph.origin.startswith("rereader.graphs."))
     check_roles(parent.models, models, point.steps)
     _check_cut(point, f"{after.cut};tokens={session.counter.name}")
     moved = question != parent.question or before != after
+    # A fork's steps up to where it left its own parent were taken with that one's question and settings.
+    took_over = parent.forked_at is not None and point.step <= parent.forked_at
+    stale = took_over or question != point.state.get("question")
     fork_id = secrets.token_hex(6)
     edited = _edited(library, fork_id, point, changes.edits)
     _check_open(point, changed=bool(moved or edited.told or changes.budget or models != parent.models))
     path = library.checkpoint_path(fork_id)
     try:
+        copy_checkpoints(library.checkpoint_path(parent.id), path, fork_id, point.checkpoint)
         with library.database.transaction():
             library.runs.create(
                 fork_id,
@@ -193,9 +203,8 @@ def make_fork(session: Session, point: Point, changes: Changes) -> Run:
             usage = total(step.usage for step in point.steps)
             taken = {"step": point.step, "version": point.version}
             copy_rows(library.database, parent.id, fork_id, usage=usage, **taken)
-            copy_checkpoints(library.checkpoint_path(parent.id), path, fork_id, point.checkpoint)
             values = {"question": question, **_write_edits(library, fork_id, point, edited, usage)}
-            if moved or edited.told:
+            if moved or edited.told or (stale and not point.state.get("status")):
                 _move(path, graph.build(after), fork_id, values, point.steps)
             _close(library, fork_id, point)
     except BaseException:
@@ -270,10 +279,15 @@ def _write_edits(library: Library, fork_id: str, point: Point, edited: Edited, u
 
 def _move(path: Path, graph: Any, fork_id: str, values: Mapping[str, Any], steps: Sequence[Step]) -> None:
     """Change the state of the fork as its last node would have; the way on is chosen anew."""
-    node = next((step.node for step in reversed(steps) if step.node != EDIT), START)
+    node = next((step.node for step in reversed(steps) if not _is_edit(step)), START)
     with translated(path), closing(sqlite3.connect(path, check_same_thread=False)) as connection:
         compiled = graph.compile(checkpointer=SqliteSaver(connection))
         compiled.update_state({"configurable": {"thread_id": fork_id}}, dict(values), as_node=node)
+
+
+def _is_edit(step: Step) -> bool:
+    """Whether a user changed the memory in a step; a graph may have a node of this name, too."""
+    return step.node == EDIT and "edits" in step.detail
 
 
 def _close(library: Library, fork_id: str, point: Point) -> None:
@@ -286,7 +300,7 @@ def _close(library: Library, fork_id: str, point: Point) -> None:
 
 def _unseen(steps: Sequence[Step], answer: Answer) -> list[str]:
     """What the user wrote and no prompt, no evidence and no later edit shows."""
-    edits = [edit for step in steps if step.node == EDIT for edit in step.detail["edits"]]
+    edits = [edit for step in steps if _is_edit(step) for edit in step.detail["edits"]]
     made = [edit["made"] for edit in edits if edit["kind"] in ("edit", "add")]
     shown = {
         piece["record"]

@@ -20,6 +20,7 @@ from typing import Any
 from rereader.graphs.registry import get_graph
 from rereader.models.roles import Models
 from rereader.schema import RereaderError
+from rereader.testing import conformance_forks as forks
 from rereader.testing import conformance_limits as limits
 from rereader.testing import conformance_rules as rules
 from rereader.testing.conformance_room import SETTINGS, Trial, echoing_models
@@ -111,6 +112,8 @@ RULES = (
     Rule("shares", limits.shares),
     Rule("resume", limits.resume),
     Rule("killed", limits.killed),
+    Rule("forks", forks.forks),
+    Rule("questions", forks.questions),
     Rule("state", limits.state),
     Rule("seed", rules.seed),
     Rule("progress", rules.progress),

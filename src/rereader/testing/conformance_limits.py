@@ -14,7 +14,7 @@ from rereader.testing.conformance_rules import runs_of_words
 _SMALL = 60
 """Tokens that are too few for a prompt."""
 _SHARES = (0.1, 0.5)
-_MOST_STEPS = 12
+MOST_STEPS = 12
 _MOST_BATCHES = 6
 """After how many a run is stopped; of a longer run's as many, evenly spread."""
 
@@ -73,11 +73,11 @@ def resume(trial: Trial) -> Iterator[str]:
         batches = _stop_after_batch(whole, None, threading.Event())
         expected = whole.ask()
         steps = len(whole.library.runs.steps(expected.run_id))
-    for number in _places(steps, _MOST_STEPS):
+    for number in evenly(steps, MOST_STEPS):
         with trial.room(f"resume-step-{number}") as room:
             answer = _interrupted(room, number)
             yield from _faults_of_resumed(f"stopped at step {number}", whole, room, expected, answer)
-    for number in _places(len(batches), _MOST_BATCHES):
+    for number in evenly(len(batches), _MOST_BATCHES):
         with trial.room(f"resume-batch-{number}") as room:
             answer = _interrupted_after_batch(room, number)
             yield from _faults_of_resumed(f"stopped after batch {number} of its calls", whole, room, expected, answer)
@@ -88,7 +88,7 @@ def killed(trial: Trial) -> Iterator[str]:
     with trial.room("killed") as whole:
         expected = whole.ask()
         steps = len(whole.library.runs.steps(expected.run_id))
-    for number in _places(steps, _MOST_STEPS):
+    for number in evenly(steps, MOST_STEPS):
         with trial.room(f"killed-{number}") as room:
             answer = _killed(room, number)
             yield from _faults_of_resumed(f"killed after step {number}", whole, room, expected, answer)
@@ -146,7 +146,7 @@ def _killed(room: Room, number: int) -> Answer:
     return _resumed(room, room.ask, _Died)
 
 
-def _places(count: int, most: int) -> list[int]:
+def evenly(count: int, most: int) -> list[int]:
     """Numbers from 1 to ``count``, all of them or ``most`` that are evenly spread, the last one included."""
     if count <= most:
         return list(range(1, count + 1))

@@ -57,10 +57,10 @@ def echoing_reply(prompt: str) -> str:
     return best[:_LONGEST_REPLY] if shared.get(best) else "1"
 
 
-def echoing_models() -> Models:
-    """The scripted models with a reader that quotes whatever the prompt looks like."""
+def echoing_models(window: int = 32_768) -> Models:
+    """The scripted models with a reader of this window that quotes whatever the prompt looks like."""
     others = scripted_models()
-    reader = ScriptedModel(echoing_reply, name="reader", attends=True)
+    reader = ScriptedModel(echoing_reply, name="reader", attends=True, context_window=window)
     return Models(reader=reader, gister=others.gister, scorer=others.scorer, embedder=others.embedder)
 
 
