@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from rereader.memory.library import Library
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
 from rereader.models.tokens import TokenCounter
@@ -73,11 +74,12 @@ def test_words_of_prose_are_traced_approximately_and_those_of_nowhere_are_told(c
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--at", "1-2"], "Name the fact with --fact"),
+        (["--at", "12"], "is no place"),
+        (["--at", "9-3"], "has no place 9-3"),
         (["--fact", "x", "--at", "12"], "is no place"),
-        (["--fact", "x", "--at", "9-3"], "is no place"),
-        (["--fact", "x", "--at", "zzz:1-2"], "does not say which document"),
-        (["--fact", "x", "--at", "1-99999999"], "lies beyond the document"),
+        (["--fact", "x", "--at", "9-3"], "has no place 9-3"),
+        (["--fact", "x", "--at", "zzz:1-2"], "no document zzz"),
+        (["--fact", "x", "--at", "1-99999999"], "has no place"),
         (["--fact", "?!"], "has no words"),
     ],
 )
@@ -89,3 +91,32 @@ def test_bad_arguments_get_one_line(command, asked, arguments, message):
 def test_an_unknown_run(command, asked):
     code, _, err = command("blame", "ffffffff")
     assert code == 2 and "There is no run" in err
+
+
+def test_a_passage_alone_is_followed(command, asked):
+    run, text = asked
+    at = text.index(FACT)
+    code, out, _ = command("blame", run, "--at", f"book.txt:{at}-{at + len(FACT)}", "--at", "0-40")
+    assert code == 0 and out.count("book.txt, characters") == 2
+    assert f"characters {at}-{at + len(FACT)}" in out and "let in" in out
+    assert "words live in" in out and "in memory from step" in out and "by quote)" in out
+    [told, other] = json.loads(command("blame", run, "--at", f"{at}-{at + len(FACT)}", "--at", "0-40", "--json")[1])
+    assert told["text"] == FACT and told["lost"] is None and told["lives_in"]
+    assert [claim["exact"] for claim in told["claims"]] == [True]
+    assert other["span"]["end"] == 40
+
+
+def test_a_passage_that_was_lost_names_the_step(command, remembered, workspace):
+    with Library(workspace) as library:
+        [document] = library.runs.get(remembered).document_ids
+        length = library.documents.get(document).length
+    code, out, _ = command("blame", remembered, "--at", f"t.txt:0-{length}")
+    assert code == 0 and "the last of it was lost by step 4" in out
+    assert "tamwenis: from step 2, lost by step 4" in out
+    assert "found for the answer afterwards" in out
+
+
+def test_a_long_list_is_cut_and_the_terminal_is_told_where_the_rest_is(command, remembered, workspace, monkeypatch):
+    monkeypatch.setattr("rereader.cli.passage._MOST", 1)
+    out = command("blame", remembered, "--at", "0-3000")[1]
+    assert "more; --json has them" in out

@@ -152,3 +152,11 @@ def test_a_step_of_a_long_run_is_shown_at_once(command, workspace):
     took = time.monotonic() - began
     assert code == 0 and len(json.loads(out)["memory"]["after"]) == 2001
     assert took < 4
+
+
+def test_a_fork_at_step_0_is_told_as_a_fork(command, book):
+    command("ask", book, "Where is the strongbox?")
+    run = json.loads(command("runs", "list", "--json")[1])[0]["id"]
+    forked = json.loads(command("fork", run, "--step", "0", "--json")[1])["run_id"]
+    lines = command("diff", run, forked)[1].splitlines()
+    assert [line.split() for line in lines if line.startswith("forked")] == [["forked", run, "after", "step", "0"]]

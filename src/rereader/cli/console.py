@@ -32,6 +32,12 @@ def printable(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def shortened(text: str, most: int) -> str:
+    """A text on one line, cut after ``most`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[:most] + "…"
+
+
 class _Console(Console):
     """Writes what it is given as text: escape sequences are its own, never a document's."""
 

@@ -13,14 +13,15 @@ from rich.text import Text
 
 from rereader.cli import completion, options
 from rereader.cli.coloured import coloured, indented
-from rereader.cli.console import output, print_json
+from rereader.cli.console import output, print_json, shortened
 from rereader.cli.display import cost
-from rereader.cli.runs import RunId, seen
+from rereader.cli.runs import RunId
 from rereader.cli.step import heading, show_memory
 from rereader.cli.where import where
 from rereader.memory.library import Library
 from rereader.memory.runs import Run
 from rereader.runs.differences import Differing, Parting, RunDiff, run_diff
+from rereader.runs.fields import seen
 from rereader.runs.timeline import MemoryDiff, memory_diff
 from rereader.schema import Evidence, InputError
 
@@ -105,12 +106,17 @@ def _sides(console: Console, found: RunDiff) -> None:
     sides = (found.one, found.other)
     table.add_row("graph", *(Text(run.graph) for run in sides))
     table.add_row("status", *(run.status for run in sides))
-    if any(run.forked_at for run in sides):
-        table.add_row("forked", *(f"{run.parent} after step {run.forked_at}" if run.forked_at else "" for run in sides))
+    if any(run.forked_at is not None for run in sides):
+        table.add_row("forked", *(_forked(run) for run in sides))
     table.add_row("cost", *(cost(run.usage) for run in sides))
     console.print(table)
     if found.one.document_ids != found.other.document_ids:
         console.print(Text("They read different documents.", style="yellow"))
+
+
+def _forked(run: Run) -> str:
+    """What a run goes on from; one that is forked at step 0 takes nothing over."""
+    return "" if run.forked_at is None else f"{run.parent} after step {run.forked_at}"
 
 
 def _differing(console: Console, title: str, rows: Sequence[Differing]) -> None:
@@ -128,11 +134,8 @@ def _quotes(console: Console, title: str, quotes: Sequence[Evidence]) -> None:
         return
     heading(console, f"{title}: {len(quotes)}")
     for quote in quotes:
-        said = " ".join(quote.quote.split())
-        short = said if len(said) <= _QUOTE else said[:_QUOTE] + "…"
-        console.print(
-            Text(f"  {where(quote)}, characters {quote.start}-{quote.end} ", "dim") + Text(f"“{short}”", "green")
-        )
+        place = f"  {where(quote)}, characters {quote.start}-{quote.end} "
+        console.print(Text(place, "dim") + Text(f"“{shortened(quote.quote, _QUOTE)}”", "green"))
 
 
 def parted(parting: Parting | None) -> str:

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from rereader.cli.console import output
+from rereader.cli.console import output, shortened
 from rereader.cli.estimating import outcome
 from rereader.cli.report import Note, Piece, Report
 from rereader.memory.runs import Step
@@ -60,9 +60,7 @@ def _quote(console: Console, mark: str, note: Note) -> None:
     state = "verified" if evidence.verified else "NOT verified"
     where = f"{note.place}, characters {evidence.start}-{evidence.end}, {state}"
     console.print(Text(f"{mark} ", style="cyan") + Text(where, style="dim"))
-    text = " ".join(evidence.quote.split())
-    if len(text) > _QUOTE_CHARACTERS:
-        text = text[:_QUOTE_CHARACTERS] + "…"
+    text = shortened(evidence.quote, _QUOTE_CHARACTERS)
     parts = [(note.around.before, "dim"), (f"“{text}”", "bold green"), (note.around.after, "dim")]
     _wrapped(console, Text(" ").join(Text(part, style=style) for part, style in parts if part), 4)
     console.print()

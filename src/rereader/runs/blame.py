@@ -1,41 +1,51 @@
 """What an answer rests on, back to the characters of the source, and what a run knew of a fact from step to step.
 
-Both are read from what the run has stored. A claim that quotes carry is traced exactly: claim, quotes, the step that
-took each one up. A claim that a model wrote from prose of its own is traced by its words, and so approximately: each
-word back to the step from which on the memory held it without a break.
+Both are read from what the run has stored. A quote that the answer was written from carries its claim exactly: claim,
+quote, the step that took it up. A claim that a model wrote from prose of its own is traced by its words, and so
+approximately: each word back to the step from which on the memory held it without a break.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 from rereader.memory.library import Library
-from rereader.memory.runs import Run, Step
-from rereader.schema import Claim, Evidence, InputError, Record, RecordKind, Span
+from rereader.memory.runs import Run
+from rereader.runs.knowledge import (
+    Origin,
+    State,
+    drafting,
+    origins_of,
+    pieces_of,
+    sayings,
+    states_of,
+    until_drafted,
+)
+from rereader.schema import Answer, Claim, Evidence, InputError, Record, RecordKind, Span
+from rereader.schema.types import USER
 from rereader.tools.wording import holds, normalise
 from rereader.tools.words import content_words
 
-_NOT_KNOWN = ("draft", "question")
-"""Slots of working memory that hold no knowledge: the answer itself, and what was to be looked up."""
+_PROSE = frozenset({"note", "desk"})
+"""Slots of working memory that hold prose."""
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where a record of the working memory comes from.
+class Quoted(NamedTuple):
+    """A quote that a claim names.
 
     Args:
-        record: The record; its spans are what of the source it was made from.
-        step: Number of the step that took it up.
-        node: That step's node.
-        lost: Number of the step that dropped it; ``None`` if it was there to the end.
+        evidence: The quote.
+        origin: The step that took it up.
+        exact: Whether the answer was written from it; else it was found for the answer afterwards.
     """
 
-    record: Record
-    step: int
-    node: str
-    lost: int | None
+    evidence: Evidence
+    origin: Origin
+    exact: bool
 
 
 @dataclass(frozen=True)
@@ -55,11 +65,11 @@ class Blamed:
         quotes: The quotes that it names, each with its origin.
         carried: What prose memories carried of it, earliest first.
         loose: Its content words that stand in none of them.
-        exact: Whether the answer was written from the quotes; if not, they were found for it afterwards.
+        exact: Whether it is traced by quotes alone, and the answer was written from all of them.
     """
 
     claim: Claim
-    quotes: tuple[tuple[Evidence, Origin], ...]
+    quotes: tuple[Quoted, ...]
     carried: tuple[Carried, ...]
     loose: tuple[str, ...]
     exact: bool
@@ -93,32 +103,48 @@ class Course:
 
     @property
     def known_at_end(self) -> bool:
-        """Whether it was known when the run ended."""
+        """Whether it was known when the answer was about to be drafted; without a draft, after the last step."""
         return bool(self.steps) and bool(self.steps[-1].held_by)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-plain."""
+        told = {"first": self.first, "losses": list(self.losses), "known_at_end": self.known_at_end}
+        return {"fact": self.fact, **told, "steps": [asdict(known) for known in self.steps]}
 
 
 @dataclass(frozen=True)
-class _State:
-    """The working memory after a step: the slot of each record."""
+class _Sources:
+    """What claims are traced by.
 
-    step: Step
-    slots: Mapping[str, str]
+    Args:
+        origins: Where each record of the working memory comes from.
+        used: Ids of the quotes that the answer was written from.
+        rows: Ids of the prose after each step before the draft.
+        words: The content words of each record of prose.
+        quoted: The content words of each quote of the answer.
+    """
+
+    origins: Mapping[str, Origin]
+    used: AbstractSet[str]
+    rows: Sequence[AbstractSet[str]]
+    words: Mapping[str, AbstractSet[str]]
+    quoted: Sequence[AbstractSet[str]]
 
 
 def blame(library: Library, run: Run) -> tuple[Blamed, ...]:
     """What each claim of a run's answer rests on.
+
+    The answer was written from a quote if the working memory held it before, and a prompt of the step that drafted the
+    answer shows just these characters; a quote inside a longer text that was shown was picked out of it afterwards.
+    Where no model drafted the answer, it is enough that the quote was held.
 
     Raises:
         InputError: If the run has no answer.
     """
     if run.answer is None:
         raise InputError(f"Run {run.id} has no answer to trace.", f"See 'rereader show {run.id}'.")
-    states = list(_states(library, run))
-    origins = _origins(library, states)
-    written = _until_drafted(states)
-    prose = [(state, {name for name, slot in state.slots.items() if slot == "note"}) for state in written]
-    exact = not any(names for _, names in prose)
-    return tuple(_blamed(run, claim, origins, prose, exact=exact) for claim in run.answer.claims)
+    sources = _sources(library, run, run.answer)
+    return tuple(_blamed(run.answer, claim, sources) for claim in run.answer.claims)
 
 
 def course(library: Library, run: Run, fact: str, spans: Sequence[Span] = ()) -> Course:
@@ -139,20 +165,12 @@ def course(library: Library, run: Run, fact: str, spans: Sequence[Span] = ()) ->
     wanted = normalise(fact)
     if not wanted:
         raise InputError("The fact has no words.", "Name what should be known, for instance the right answer.")
-    states = _until_drafted(list(_states(library, run)))
-    names = {name for state in states for name, slot in state.slots.items() if slot not in _NOT_KNOWN}
-    knowing = {record.id for record in library.records.get(sorted(names)) if _knows(record, wanted, spans)}
-    return Course(
-        fact,
-        tuple(
-            Known(
-                state.step.number,
-                state.step.node,
-                tuple(name for name, slot in state.slots.items() if slot not in _NOT_KNOWN and name in knowing),
-            )
-            for state in states
-        ),
-    )
+    states = until_drafted(states_of(library, run))
+    records = library.records.find(sorted({name for state in states for name in state.slots}))
+    said = sayings(states, records)
+    knowing = {name for name, text in said.items() if _knows(records[name], text, wanted, spans)}
+    steps = [(state.step, tuple(name for name in state.slots if name in knowing)) for state in states]
+    return Course(fact, tuple(Known(step.number, step.node, held_by) for step, held_by in steps))
 
 
 def survival(courses: Sequence[Course]) -> tuple[float, ...]:
@@ -174,74 +192,79 @@ def survival(courses: Sequence[Course]) -> tuple[float, ...]:
     )
 
 
-def _knows(record: Record, wanted: Sequence[str], spans: Sequence[Span]) -> bool:
+def _knows(record: Record, said: str, wanted: Sequence[str], spans: Sequence[Span]) -> bool:
     covers = record.kind is RecordKind.QUOTE and any(one.contains(span) for one in record.spans for span in spans)
-    return covers or holds(normalise(record.content), wanted)
+    return covers or holds(normalise(said), wanted)
 
 
-def _states(library: Library, run: Run) -> Iterator[_State]:
-    """The working memory after each step, in order."""
-    history = library.working_memory(run.id).history()
-    version, slots = 0, dict[str, str]()
-    ahead = next(history, None)
-    for step in library.runs.steps(run.id):
-        while ahead is not None and ahead[0] <= step.memory_version:
-            version, slots = ahead
-            ahead = next(history, None)
-        yield _State(step, slots if version else {})
+def _sources(library: Library, run: Run, answer: Answer) -> _Sources:
+    states = states_of(library, run)
+    origins = origins_of(library, states)
+    written = until_drafted(states)
+    prompts = library.runs.slots(run.id)
+    said = sayings(written, {name: origin.record for name, origin in origins.items()})
+    shown = {piece["record"] for *_, slots in prompts for piece in pieces_of(slots) if "record" in piece}
+    prose = {
+        name
+        for state in written
+        for name, slot in state.slots.items()
+        if slot in _PROSE and name in said and not (origins[name].record.agent == USER and name not in shown)
+    }
+    draft = drafting(states)
+    return _Sources(
+        origins=origins,
+        used=_used(answer, written, [slots for step, *_, slots in prompts if draft and step == draft.number]),
+        rows=[prose & state.slots.keys() for state in written],
+        words={name: frozenset(content_words(said[name])) for name in prose},
+        quoted=[frozenset(content_words(one.quote)) for one in answer.evidence],
+    )
 
 
-def _origins(library: Library, states: Sequence[_State]) -> dict[str, Origin]:
-    """Who took up each record that the working memory ever held, and who dropped it."""
-    taken: dict[str, Step] = {}
-    lost: dict[str, int | None] = {}
-    before: set[str] = set()
-    for state in states:
-        for name in state.slots:
-            taken.setdefault(name, state.step)
-            lost[name] = None
-        lost |= dict.fromkeys(before - state.slots.keys(), state.step.number)
-        before = set(state.slots)
+def _used(answer: Answer, written: Sequence[State], drafted: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Ids of the quotes that an answer was written from; ``drafted`` holds the slots of the prompts that drafted it."""
+    pieces = [piece for slots in drafted for piece in pieces_of(slots)]
+    places = {tuple(piece["span"]) for piece in pieces if "span" in piece}
+    records = {piece["record"] for piece in pieces if "record" in piece}
+    held = written[-1].slots if written else {}
     return {
-        record.id: Origin(record, taken[record.id].number, taken[record.id].node, lost[record.id])
-        for record in library.records.get(sorted(taken))
+        one.record
+        for one in answer.evidence
+        if one.record is not None
+        and one.record in held
+        and (not drafted or one.record in records or (one.document_id, one.start, one.end) in places)
     }
 
 
-def _until_drafted(states: Sequence[_State]) -> Sequence[_State]:
-    """What the answer was written from: the states before its draft. Quotes that are found for it are no knowledge."""
-    end = next((place for place, state in enumerate(states) if "draft" in state.step.detail), len(states))
-    return states[:end]
-
-
-def _blamed(
-    run: Run,
-    claim: Claim,
-    origins: Mapping[str, Origin],
-    prose: Sequence[tuple[_State, set[str]]],
-    *,
-    exact: bool,
-) -> Blamed:
-    assert run.answer is not None
-    named = [run.answer.evidence[place] for place in claim.evidence]
-    quotes = tuple((one, origins[one.record]) for one in named if one.record is not None and one.record in origins)
+def _blamed(answer: Answer, claim: Claim, sources: _Sources) -> Blamed:
+    named = [answer.evidence[place] for place in claim.evidence]
+    quotes = tuple(
+        Quoted(one, sources.origins[one.record], one.record in sources.used)
+        for one in named
+        if one.record is not None and one.record in sources.origins
+    )
     words = list(dict.fromkeys(content_words(claim.text)))
     carried: dict[str, list[str]] = {}
     for word in words:
-        if record := _carrier(word, origins, prose):
+        if record := _carrier(word, sources):
             carried.setdefault(record, []).append(word)
-    held = {word for some in carried.values() for word in some}
-    held |= {word for evidence, _ in quotes for word in words if word in content_words(evidence.quote)}
-    found = sorted((Carried(tuple(some), origins[name]) for name, some in carried.items()), key=lambda c: c.origin.step)
-    return Blamed(claim, quotes, tuple(found), tuple(word for word in words if word not in held), exact)
+    held = {word for some in carried.values() for word in some}.union(*(sources.quoted[i] for i in claim.evidence))
+    found = [Carried(tuple(some), sources.origins[name]) for name, some in carried.items()]
+    return Blamed(
+        claim=claim,
+        quotes=quotes,
+        carried=tuple(sorted(found, key=lambda one: one.origin.step)),
+        loose=tuple(word for word in words if word not in held),
+        exact=bool(quotes) and all(one.exact for one in quotes) and not found,
+    )
 
 
-def _carrier(word: str, origins: Mapping[str, Origin], prose: Sequence[tuple[_State, set[str]]]) -> str | None:
+def _carrier(word: str, sources: _Sources) -> str | None:
     """The record that began the unbroken row of memories with a word; ``None`` if the last memory has it not."""
+    holders = {name for name, held in sources.words.items() if word in held}
     found = None
-    for _, names in reversed(prose):
-        holding = [name for name in names if word in content_words(origins[name].record.content)]
+    for names in reversed(sources.rows):
+        holding = names & holders
         if not holding:
             break
-        found = min(holding, key=lambda name: origins[name].step)
+        found = min(holding, key=lambda name: (sources.origins[name].step, name))
     return found
