@@ -62,9 +62,8 @@ docs: $(STAMP) ## Execute the code blocks of README.md and docs/ that are marked
 notebooks: $(STAMP) ## Execute the notebooks
 	$(BIN)/python scripts/notebooks_check
 
-browser: $(STAMP) ## Run the tests that need a browser
-	@if grep -rqs --include='test_*.py' 'mark\.browser' tests; then $(BIN)/pytest -m browser; \
-	else echo "browser: there are no browser tests yet"; fi
+browser: $(STAMP) ## Run the tests that need a browser (Chromium, in the path or named by REREADER_CHROMIUM)
+	$(BIN)/pytest -m browser
 
 clean: ## Remove what was built (not .venv, not pulled models)
 	rm -rf build dist *.egg-info .links .mypy_cache .ruff_cache .pytest_cache .hypothesis .langgraph_api

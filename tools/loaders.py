@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -123,6 +124,20 @@ def load_source(
     if _is_folder(path):
         return _load_folder(path, options)
     return _load(_File(read_file(path, max_bytes), _title(Path(path.name)), display(path)), options)
+
+
+def load_bytes(
+    data: bytes, name: str, *, encoding: str | None = None, password: str | None = None, max_bytes: int = MAX_BYTES
+) -> list[LoadedText]:
+    """Load what was read already: the bytes of a file called ``name``, or of a ZIP archive of files.
+
+    Raises:
+        InputError: As :func:`load_source` does.
+        MissingExtra: Likewise.
+    """
+    source = display(Path(name))
+    unpacked = read_stream(BytesIO(data), source, max_bytes)
+    return _load(_File(unpacked, _title(Path(source)), source), Options(encoding, password, max_bytes))
 
 
 def loader_version(path: Path) -> str:

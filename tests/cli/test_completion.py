@@ -69,7 +69,7 @@ def test_a_damaged_library_or_configuration_offers_nothing(workspace, tmp_path):
 
 def test_completing_loads_nothing_heavy(workspace):
     script = (
-        "import sys\nfrom rereader.cli.main import app\n"
+        "import sys\nfrom rereader.cli.main import application\napplication()\n"
         "heavy = ('torch', 'langgraph', 'faiss', 'transformers', 'langchain_core')\n"
         "print([name for name in heavy if name in sys.modules])"
     )

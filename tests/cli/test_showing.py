@@ -18,6 +18,8 @@ from markdown_it import MarkdownIt
 
 from rereader.cli.display import UNCARRIED
 from rereader.cli.markdown import plain
+from rereader.cli.page import page
+from rereader.cli.report import make_report
 from rereader.memory.library import Library
 from rereader.models.scripted import ScriptedModel
 from rereader.testing.sessions import scripted_models, scripted_session
@@ -59,11 +61,11 @@ def run(workspace, source):
 
 
 @pytest.fixture
-def elements(command, run, tmp_path):
-    """The page of the run, parsed as a browser would."""
-    path = tmp_path / "page.html"
-    assert command("show", run, "--html", path)[0] == 0
-    return html5lib.parse(path.read_text(encoding="utf-8"), namespaceHTMLElements=False)
+def elements(run, workspace):
+    """The page of the run's answer, parsed as a browser would."""
+    with Library(workspace) as library:
+        found = library.runs.get(run)
+        return html5lib.parse(page(make_report(library, found, library.runs.steps(run))), namespaceHTMLElements=False)
 
 
 def text_of(element):

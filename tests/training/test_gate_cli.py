@@ -8,7 +8,7 @@ from gate_data import write_data
 from gate_heads import made_up_cases
 from typer.testing import CliRunner
 
-from rereader.cli.main import app, run
+from rereader.cli.main import application, run
 from rereader.models.gatehead import PROBES, read_head
 from rereader.models.hashing import HashingEmbedder
 from rereader.models.tiny import tiny_model
@@ -30,11 +30,11 @@ def gate(*arguments):
 
 
 def test_the_help_names_the_options():
-    shown = CliRunner().invoke(app, ["train", "gate", "--help"])
+    shown = CliRunner().invoke(application(), ["train", "gate", "--help"])
     assert shown.exit_code == 0
     for word in ("--out", "--lora", "--seed", "--json", "--rounds", "REREADER_DATA", "rereader train gate --out"):
         assert word in shown.output
-    assert "gate" in CliRunner().invoke(app, ["train", "--help"]).output
+    assert "gate" in CliRunner().invoke(application(), ["train", "--help"]).output
 
 
 def test_a_gate_is_trained_and_used(data, tmp_path, capsys):

@@ -92,8 +92,8 @@ def show(
 
     rereader graphs show ledger
     """
-    from rereader.cli.described import settings_of
     from rereader.graphs.registry import get_graph
+    from rereader.runs.described import settings_of
 
     graph = get_graph(name)
     settings = settings_of(graph)

@@ -1,62 +1,43 @@
-"""Entry point: commands are mounted here, and every error becomes one clear line and an exit code."""
+"""Entry point: commands are named here, and every error becomes one clear line and an exit code."""
 
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from rereader import __version__
-from rereader.cli import (
-    ask,
-    blame,
-    compare,
-    configuration,
-    diff,
-    doctor,
-    documents,
-    estimating,
-    forking,
-    graphs,
-    models,
-    runs,
-    train,
-)
 from rereader.cli.console import complain
-from rereader.evals.cli import bench_app
 from rereader.schema import RereaderError
 
-app = typer.Typer(
-    name="rereader",
-    help="Ask questions about documents too long to read at once, and see how the answer came to be.",
-    epilog="Example: rereader ask novel.txt 'Who keeps the bees?'",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-app.command()(ask.ask)
-app.command()(compare.compare)
-app.command()(documents.add)
-app.command("documents")(documents.list_documents)
-app.command()(documents.remove)
-app.command()(estimating.estimate)
-app.command()(doctor.doctor)
-app.command()(runs.show)
-app.command()(diff.diff)
-app.command()(forking.fork)
-app.command("open")(runs.open_run)
-app.command("blame")(blame.blame_run)
-runs.app.command("tree")(forking.tree)
-app.add_typer(runs.app, name="runs")
-app.add_typer(graphs.app, name="graphs")
-app.add_typer(models.app, name="models")
-app.add_typer(train.app, name="train")
-app.add_typer(configuration.app, name="config")
-app.add_typer(bench_app, name="bench")
+_COMMANDS = {
+    "ask": "rereader.cli.ask:ask",
+    "compare": "rereader.cli.compare:compare",
+    "add": "rereader.cli.documents:add",
+    "documents": "rereader.cli.documents:list_documents",
+    "remove": "rereader.cli.documents:remove",
+    "estimate": "rereader.cli.estimating:estimate",
+    "doctor": "rereader.cli.doctor:doctor",
+    "serve": "rereader.cli.serve:serve",
+    "mcp": "rereader.cli.mcp:mcp",
+    "show": "rereader.cli.runs:show",
+    "diff": "rereader.cli.diff:diff",
+    "fork": "rereader.cli.forking:fork",
+    "open": "rereader.cli.runs:open_run",
+    "blame": "rereader.cli.blame:blame_run",
+    "runs": "rereader.cli.runs:app",
+    "graphs": "rereader.cli.graphs:app",
+    "models": "rereader.cli.models:app",
+    "train": "rereader.cli.train:app",
+    "config": "rereader.cli.configuration:app",
+    "bench": "rereader.evals.cli:bench_app",
+}
+"""Where each command stands, in the order of the help."""
 
 
 def _version(wanted: bool) -> None:
@@ -65,13 +46,33 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def callback(
+def _callback(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Hold the options that stand before a command."""
+
+
+def application(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The command line. Where the arguments name a command, only that one is loaded: all of them take a second."""
+    app = typer.Typer(
+        name="rereader",
+        help="Ask questions about documents too long to read at once, and see how the answer came to be.",
+        epilog="Example: rereader ask novel.txt 'Who keeps the bees?'",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_callback)
+    for name in arguments[:1] if arguments and arguments[0] in _COMMANDS else _COMMANDS:
+        module, _, attribute = _COMMANDS[name].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
 
 def main() -> None:
@@ -85,7 +86,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code and prints at most one line about what went wrong."""
     try:
-        code = app(args=arguments, prog_name="rereader", standalone_mode=False)
+        code = application(arguments)(args=arguments, prog_name="rereader", standalone_mode=False)
     except RereaderError as error:
         complain(error.message, error.hint)
         return error.exit_code

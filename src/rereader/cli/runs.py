@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -16,15 +16,17 @@ from rereader.cli.console import interruptible, output, print_json
 from rereader.cli.heat import heat_fields, heats_of, show_heats
 from rereader.cli.progress import listener
 from rereader.cli.report import make_report
-from rereader.cli.showing import check_forms, open_page, show_report, write_page
+from rereader.cli.showing import check_forms, open_page, show_report, write_file
 from rereader.cli.step import show_moment
+from rereader.cli.tree import tree
 from rereader.memory.library import Library
-from rereader.memory.runs import Run, Step
 from rereader.models.roles import RoleNames
+from rereader.runs.fields import run_fields, seen, step_fields
 from rereader.runs.timeline import moment
 from rereader.schema import InputError
 
 app = typer.Typer(help="List and resume runs.", no_args_is_help=True)
+app.command("tree")(tree)
 RunId = Annotated[str, typer.Argument(help="Id of a run, or its first characters.", autocompletion=completion.run_ids)]
 
 
@@ -86,7 +88,9 @@ def show(
     workspace: options.Workspace = None,
     json: options.Json = False,
     markdown: options.Markdown = False,
-    html: options.Html = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the run with all its steps to this file; it needs no other.")
+    ] = None,
     heat: Annotated[
         bool, typer.Option("--heat", help="Show what attention looked at in each round, with bars.")
     ] = False,
@@ -106,7 +110,7 @@ def show(
 
     rereader show 3f2a --markdown > answer.md
 
-    rereader show 3f2a --html answer.html
+    rereader show 3f2a --html run.html
     """
     check_forms(json=json, markdown=markdown, html=html)
     config = options.configuration(workspace)
@@ -122,7 +126,10 @@ def show(
         if heat:
             _show_heat(library, run.id, json=json)
             return
-    write_page(report, html)
+        if html is not None:
+            from rereader.server.offline import offline_page
+
+            write_file(offline_page(library, run, [config.graphs_dir]), html)
     if json:
         print_json({**run_fields(run), "steps": [step_fields(step) for step in steps]})
     else:
@@ -160,24 +167,3 @@ def _show_heat(library: Library, run_id: str, *, json: bool) -> None:
         print_json([heat_fields(library, one) for one in found])
     else:
         show_heats(library, found)
-
-
-def seen(library: Library, run: Run) -> Run:
-    """A run with its true status: one that says it is running and that no process runs was killed."""
-    if run.status == "running" and not library.is_at_work(run.id):
-        return replace(run, status="interrupted")
-    return run
-
-
-def run_fields(run: Run) -> dict[str, Any]:
-    """A run as JSON."""
-    fields = asdict(run)
-    for name in ("budget", "usage", "answer"):
-        value = getattr(run, name)
-        fields[name] = value.model_dump(mode="json") if value else None
-    return fields
-
-
-def step_fields(step: Step) -> dict[str, Any]:
-    """A step as JSON."""
-    return {**asdict(step), "usage": step.usage.model_dump(mode="json")}

@@ -42,10 +42,15 @@ def show_report(report: Report, *, steps: bool, json: bool, markdown: bool) -> N
 
 
 def write_page(report: Report, html: Path | None) -> None:
-    """Write the page of a run, if one is asked for."""
+    """Write the page of a run's answer, if one is asked for."""
     if html is not None:
-        html.write_text(page(report), encoding="utf-8")
-        notes().print(f"Wrote {html}.", markup=False)
+        write_file(page(report), html)
+
+
+def write_file(text: str, path: Path) -> None:
+    """Write a page to a file of the user's and say so."""
+    path.write_text(text, encoding="utf-8")
+    notes().print(f"Wrote {path}.", markup=False)
 
 
 def open_page(library: Library, report: Report, quote: int | None, *, only_print: bool) -> None:
@@ -60,12 +65,12 @@ def open_page(library: Library, report: Report, quote: int | None, *, only_print
     if only_print:
         output().print(str(path), markup=False)
         return
-    if not (_has_screen() and webbrowser.open(path.as_uri() + anchor)):
+    if not (has_screen() and webbrowser.open(path.as_uri() + anchor)):
         notes().print("No browser could be opened here; the page is in this file:", markup=False)
         output().print(str(path), markup=False)
 
 
-def _has_screen() -> bool:
+def has_screen() -> bool:
     """Whether a browser window can appear; without a screen Python would start a text browser, or none."""
     wanted = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in wanted)

@@ -34,12 +34,14 @@ from rereader.runs.counting import counter_of
 from rereader.runs.edits import Edit
 from rereader.runs.estimating import Estimate, Outlook, foretell
 from rereader.runs.forking import Changes, find_point, make_fork
-from rereader.schema import Answer, Budget, Document, Event, InputError, Interrupted, RereaderError, Usage
+from rereader.runs.questions import check_wording
+from rereader.schema import Answer, AtWork, Budget, Document, Event, InputError, Interrupted, RereaderError, Usage
 from rereader.schema.usage import total
 
 Listen = Callable[[Event], None]
 DEFAULT_GRAPH = "compressed-memory"
 _RECURSION_LIMIT = 1_000_000
+_LOCK_SECONDS = 1.0
 
 
 def ignore(_event: Event) -> None:
@@ -230,12 +232,7 @@ class Session:
         Raises:
             InputError: If it is empty or takes more than half of the reader's window.
         """
-        if not question.strip():
-            raise InputError("The question is empty.", "Put it last, in quotes.")
-        try:
-            question.encode()
-        except UnicodeEncodeError as error:
-            raise InputError("The question is not sound UTF-8.", "Check the terminal's encoding.") from error
+        check_wording(question)
         reader = self.models.reader
         if reader is None:
             return
@@ -254,12 +251,16 @@ class Session:
             check_blocks(self.models, settings)
 
     def _execute(self, run: Run, *, resumed: bool, listen: Listen, cancel: Cancel | None) -> Answer:
-        lock = FileLock(self.library.run_lock(run.id), timeout=0)
+        # Somebody who only asks whether the run is at work holds the lock for a moment.
+        lock = FileLock(self.library.run_lock(run.id), timeout=_LOCK_SECONDS)
         try:
             with lock:
+                if run.status != "running":
+                    self.library.runs.update(run.id, status="running")
+                listen(Event("begin", run.id))
                 self._invoke(run, resumed, listen, cancel)
         except Timeout as error:
-            raise InputError(f"Run {run.id} is at work in another process.", "Wait for it to end.") from error
+            raise AtWork(f"Run {run.id} is at work, here or in another process.", "Wait for it to end.") from error
         except BaseException as error:
             if isinstance(error, (Interrupted, KeyboardInterrupt)):
                 self.library.runs.update(run.id, status="interrupted")

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from rereader.agents.settings import ReadingSettings
-from rereader.cli.described import settings_of
+from rereader.runs.described import settings_of
 from rereader.graphs.registry import all_graphs, get_graph
 
 

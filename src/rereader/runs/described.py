@@ -17,12 +17,23 @@ _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: what it may be, what it is if nobody says, and what it does."""
+    """One setting.
+
+    Args:
+        name: Its name.
+        default: What it is if nobody says.
+        values: What it may be, for people.
+        meaning: What it does.
+        kind: ``choice``, or the type of its values: ``bool``, ``int``, ``float``, ``str``.
+        choices: Its values, if they are counted.
+    """
 
     name: str
     default: Any
     values: str
     meaning: str
+    kind: str
+    choices: tuple[str, ...] = ()
 
 
 def settings_of(graph: ReadingGraph) -> list[Setting]:
@@ -33,11 +44,18 @@ def settings_of(graph: ReadingGraph) -> list[Setting]:
             meanings.setdefault(name, meaning)
     hints = get_type_hints(graph.settings_type, include_extras=True)
     found = {
-        field.name: Setting(field.name, field.default, _values(hints[field.name]), meanings.get(field.name, ""))
+        field.name: _setting(field.name, field.default, hints[field.name], meanings.get(field.name, ""))
         for field in fields(graph.settings_type)
     }
     own = [name for name in _told(graph.settings_type) if name in found]
     return [found[name] for name in dict.fromkeys([*own, *found])]
+
+
+def _setting(name: str, default: Any, hint: Any, meaning: str) -> Setting:
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if get_origin(bare) is Literal:
+        return Setting(name, default, _values(hint), meaning, "choice", tuple(map(str, get_args(bare))))
+    return Setting(name, default, _values(hint), meaning, getattr(bare, "__name__", str(bare)))
 
 
 def _told(kind: type) -> dict[str, str]:

@@ -1,0 +1,104 @@
+"""Documents: listed, read in parts, searched, added and removed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import PurePath
+from typing import Annotated, Any, BinaryIO
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from rereader.memory.library import Library
+from rereader.runs.searching import search_document
+from rereader.schema import Document, InputError
+from rereader.server.answers import Json
+from rereader.server.backend import Served
+from rereader.server.errors import Refused
+from rereader.server.work import add_task
+
+router = APIRouter(prefix="/api/documents", tags=["documents"])
+MOST_TEXT = 200_000
+"""Characters of a document that one request gets."""
+_FILE = {"requestBody": {"required": True, "content": {"application/octet-stream": {}}}}
+"""A route that takes bytes as they are, for the OpenAPI document."""
+_Offset = Annotated[int, Query(ge=0)]
+
+
+@router.get("")
+def list_documents(backend: Served) -> Response:
+    """Every document of the workspace, oldest first, with how many runs have read it."""
+    counts = run_counts(backend.library)
+    return Json([document_fields(one, counts) for one in backend.library.documents.all()])
+
+
+@router.post("", status_code=202, openapi_extra=_FILE)
+async def add_document(request: Request, backend: Served, name: Annotated[str, Query(max_length=255)]) -> Response:
+    """Read a file, whose bytes are the request's body, and make the memories that the usual graph searches."""
+    title = PurePath(name.replace("\\", "/")).name.strip()
+    if title in ("", "..", "."):
+        raise InputError("The file has no name.", "Say it: POST /api/documents?name=novel.txt")
+    upload = await received(request)
+    try:
+        job = backend.desk.submit(add_task(backend, title, upload))
+    except BaseException:
+        upload.close()
+        raise
+    return Json({"job": job}, status_code=202)
+
+
+@router.get("/{document}")
+def get_document(document: str, backend: Served) -> Response:
+    """One document."""
+    return Json(document_fields(backend.library.documents.get(document), run_counts(backend.library)))
+
+
+@router.delete("/{document}")
+def remove_document(document: str, backend: Served) -> Response:
+    """Delete a document with all its memories, runs and cached replies."""
+    return Json({"runs": backend.library.remove(backend.library.documents.get(document).id)})
+
+
+@router.get("/{document}/text")
+def read_text(document: str, backend: Served, start: _Offset = 0, end: _Offset | None = None) -> Response:
+    """Characters of a document from ``start`` up to ``end``; at most 200,000, and never past its end."""
+    found = backend.library.documents.get(document)
+    first = min(start, found.length)
+    last = min(found.length, first + MOST_TEXT, found.length if end is None else max(first, end))
+    text = backend.library.documents.slice(found.id, first, last)
+    return Json({"start": first, "end": last, "length": found.length, "text": text})
+
+
+@router.get("/{document}/search")
+def search(
+    document: str,
+    backend: Served,
+    q: Annotated[str, Query(max_length=1_000)],
+    limit: Annotated[int, Query(ge=1, le=200)] = 20,
+) -> Response:
+    """Places of a document that say ``q``, first those that say it letter for letter."""
+    return Json(search_document(backend.library, backend.library.documents.get(document), q, limit))
+
+
+async def received(request: Request) -> BinaryIO:
+    """A request's body in a file without a name, which is gone when it is closed, or when the server is."""
+    upload = tempfile.TemporaryFile()  # noqa: SIM115 - whoever does the work closes it
+    try:
+        async for part in request.stream():
+            upload.write(part)
+    except BaseException as error:
+        upload.close()
+        if isinstance(error, OSError):
+            raise Refused(507, "There is no room for the file.", "Free some space and try again.") from error
+        raise
+    return upload
+
+
+def run_counts(library: Library) -> dict[str, int]:
+    """How many runs have read each document."""
+    return library.runs.counts_by_document()
+
+
+def document_fields(document: Document, counts: dict[str, int]) -> dict[str, Any]:
+    """A document as JSON; of its source the file's name only."""
+    return {**document.model_dump(), "source": PurePath(document.source).name, "runs": counts.get(document.id, 0)}
