@@ -1,7 +1,10 @@
 """The survival curve of a benchmark's systems, read from the runs that its rows name."""
 
+import json
+
 import pytest
 
+from rereader.cli.main import run
 from rereader.evals.forgetting import courses_of, survival_of
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
@@ -87,3 +90,19 @@ def test_a_run_that_is_not_in_the_workspace_is_told(bench):
     library, row = bench
     with pytest.raises(InputError, match="no run"):
         survival_of(library, [row("s", ["Nothing."], run_id="f" * 12)])
+
+
+def test_the_command_makes_the_table(bench, tmp_path, capsys):
+    library, row = bench
+    rows = [row("forgetful", ["Tamwenis.", "Nothing."]), row("faithful", ["Tamwenis."])]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
+    arguments = ["bench", "forgetting", str(path), "--workspace", str(library.workspace)]
+    assert run(arguments) == 0
+    heading, _, *lines = capsys.readouterr().out.splitlines()
+    assert heading.startswith("| system | facts | known once | known at the end | after 1 |")
+    assert lines[0].startswith("| forgetful | 1 | 1 | 0 | 0.00 |")
+    assert lines[1].startswith("| faithful | 1 | 1 | 1 | 1.00 |")
+    assert run([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["survival"][:2] for one in found] == [[1.0, 0.0], [1.0, 1.0]]

@@ -11,7 +11,9 @@ from rereader.runs.blame import blame
 from rereader.runs.differences import run_diff
 from rereader.runs.fates import fates
 from rereader.runs.outline import outline
+from rereader.runs.passages import passage
 from rereader.runs.timeline import moment
+from rereader.schema import Span
 from rereader.server.offline import offline_page
 from rereader.server.plain import plain
 
@@ -262,3 +264,13 @@ def test_a_run_can_be_taken_along_as_a_file(client, asked, backend):
     assert answer.headers["content-disposition"] == f'attachment; filename="rereader-{run.id}.html"'
     assert answer.headers["content-type"].startswith("text/html")
     assert answer.text == offline_page(backend.library, run)
+
+
+def test_what_became_of_a_passage(client, asked, backend):
+    document, answer = asked
+    run = backend.library.runs.get(answer.run_id)
+    found = client.get(f"/api/runs/{run.id}/passage?at={document.id[:12]}:7-21").json()
+    span = Span(document_id=document.id, start=7, end=21)
+    assert found == plain(passage(backend.library, run, span).as_json())
+    refused = client.get(f"/api/runs/{run.id}/passage?at=nowhere:1-2")
+    assert (refused.status_code, set(refused.json())) == (422, {"error", "hint"})

@@ -17,6 +17,7 @@ from rich.progress import Progress as ProgressBar
 from rereader.config import load_config
 from rereader.evals.data import data_folder
 from rereader.evals.environment import describe_commit
+from rereader.evals.forgetting_cli import add_forgetting
 from rereader.evals.gates_cli import add_gates
 from rereader.evals.harness import Outcome, Session, SessionFactory, run_bench
 from rereader.evals.items import SPLITS, Split, load_benchmark
@@ -275,6 +276,7 @@ def _items_bar() -> Iterator[Callable[[int, int], None]]:
         yield partial(_told, listener)
 
 
+add_forgetting(bench_app)
 add_gates(bench_app, _items_bar)
 add_memory(bench_app, _items_bar)
 

@@ -13,6 +13,8 @@ from rereader.runs.edits import memory_fields
 from rereader.runs.fates import fates
 from rereader.runs.forking import memory_at
 from rereader.runs.outline import outline
+from rereader.runs.passages import passage
+from rereader.runs.places import place_of
 from rereader.runs.timeline import moment
 from rereader.schema import InputError
 from rereader.server.answers import Json
@@ -99,6 +101,14 @@ def get_blame(run_id: str, backend: Served) -> Response:
 def get_course(run_id: str, backend: Served, fact: Annotated[str, Query(max_length=10_000)]) -> Response:
     """When a fact was known first, and which steps lost it."""
     return Json(course(backend.library, backend.run(run_id), fact).as_json())
+
+
+@router.get("/{run_id}/passage")
+def get_passage(run_id: str, backend: Served, at: Annotated[str, Query(max_length=1_000)]) -> Response:
+    """What became of the characters ``DOCUMENT:START-END``: prompts, gates, records, words kept and lost, claims."""
+    run = backend.run(run_id)
+    documents = [backend.library.documents.get(identity) for identity in run.document_ids]
+    return Json(passage(backend.library, run, place_of(documents, at)).as_json())
 
 
 @router.get("/{run_id}/heat")
