@@ -7,8 +7,8 @@ import pytest
 from pydantic import Field
 
 from rereader.agents.settings import ReadingSettings
-from rereader.runs.described import settings_of
 from rereader.graphs.registry import all_graphs, get_graph
+from rereader.runs.described import settings_of
 
 
 @pytest.mark.parametrize("graph", all_graphs(), ids=lambda graph: graph.name)
