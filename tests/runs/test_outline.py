@@ -86,6 +86,25 @@ def test_what_is_new_goes_on_from_what_is_known(made):
         assert rest.changes == tuple(change for change in whole.changes if change[0] > version)
 
 
+def test_a_step_that_ends_while_one_looks_comes_whole_the_next_time(made, monkeypatch):
+    library, run = made
+    whole = outline(library, run)
+    last = whole.steps[-1]
+    seen, real = [], library.runs.steps_alone
+
+    def without_the_last(run_id, after=0):
+        """The last step is stored just after the steps were read."""
+        return [step for step in real(run_id, after) if seen or step.number < last.number]
+
+    monkeypatch.setattr(library.runs, "steps_alone", without_the_last)
+    first = outline(library, run)
+    assert [found.number for found in timeline(library, run)] == [line.number for line in first.steps]
+    seen.append(True)
+    rest = outline(library, run, after=first.steps[-1].number)
+    assert first.steps + rest.steps == whole.steps
+    assert first.changes + rest.changes == whole.changes
+
+
 def test_the_fates_of_chunks_are_those_that_the_steps_show(made):
     library, run = made
     found = fates(library, run)

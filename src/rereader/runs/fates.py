@@ -78,7 +78,7 @@ def _strip(library: Library, identity: str, cut: str | None) -> Strip:
     if chunks:
         return Strip(identity, tuple((chunk.span.start, chunk.span.end) for chunk in chunks), cut=True)
     length = library.documents.get(identity).length
-    count = min(_CELLS, length)
+    count = max(1, min(_CELLS, length))
     borders = [place * length // count for place in range(count + 1)]
     return Strip(identity, tuple(pairwise(borders)), cut=False)
 

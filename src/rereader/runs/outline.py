@@ -58,11 +58,13 @@ class Outline:
 
 def outline(library: Library, run: Run, after: int = 0) -> Outline:
     """The steps of a run past number ``after``; a run at work grows, and only what is new need be read."""
+    # A step's changes are written before the step is: read after it, all of them are there.
+    steps = library.runs.steps_alone(run.id, after)
     version = library.runs.memory_version(run.id, after)
     changes = library.working_memory(run.id).ledger(version)
     quotes = Counter(made for made, change, slot, _ in changes if change == "add" and slot == "quote")
     lines = []
-    for step in library.runs.steps_alone(run.id, after):
+    for step in steps:
         decisions, usage = step.detail.get("decisions", []), step.usage
         line = StepLine(
             number=step.number,

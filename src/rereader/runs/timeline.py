@@ -118,10 +118,11 @@ def moment(library: Library, run: Run, number: int, folders: Sequence[Path] = ()
 
 def timeline(library: Library, run: Run, folders: Sequence[Path] = ()) -> Iterator[Moment]:
     """Every step of a run in order, read one by one; the working memory is followed along."""
-    versions = [0, *(step.memory_version for step in library.runs.steps_alone(run.id))]
+    steps = library.runs.steps_alone(run.id)
+    versions = [0, *(step.memory_version for step in steps)]
     changes, cut = library.working_memory(run.id).between(versions), library.runs.cut(run.id)
-    for number, pair, change in zip(library.runs.step_numbers(run.id), pairwise(versions), changes, strict=True):
-        yield _moment(library, run, library.runs.step(run.id, number), _told(*pair, *change), cut, folders)
+    for step, pair, change in zip(steps, pairwise(versions), changes, strict=True):
+        yield _moment(library, run, library.runs.step(run.id, step.number), _told(*pair, *change), cut, folders)
 
 
 def memory_diff(library: Library, run: Run, first: int, last: int) -> MemoryDiff:
