@@ -3,6 +3,7 @@
 PYTHON ?= python3
 TORCH ?= torch
 CONSTRAINTS ?= constraints.txt
+JOBS ?= 2
 
 BIN := .venv/bin
 STAMP := .venv/installed
@@ -16,7 +17,8 @@ PYTHON_SCRIPTS := $(shell grep -l '^\#!.*python' scripts/* 2>/dev/null)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON (3.11 or newer), TORCH (what pip is asked for, e.g. torch==2.13.0),"
-	@echo "           CONSTRAINTS (empty: the newest versions, needed for another torch)."
+	@echo "           CONSTRAINTS (empty: the newest versions, needed for another torch),"
+	@echo "           JOBS (processes that test; 0 tests in one)."
 
 $(STAMP): pyproject.toml setup.py constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -32,7 +34,7 @@ demo: $(STAMP) ## Pull the default models and a sample book, ask it a question
 	scripts/demo
 
 test: $(STAMP) ## Run the tests; those of real models run when the models were pulled
-	$(BIN)/pytest -m 'not browser'
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -m 'not browser' -n $(JOBS) --dist loadfile
 
 models: $(STAMP) ## Pull the two small models that the tests of real models need (190 MB)
 	$(BIN)/rereader models pull --quiet tiny embed

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rereader.memory.migrations import MIGRATIONS
-from rereader.schema import StoreError
+from rereader.schema import Busy, StoreError
 
 BUSY_SECONDS = 60.0
 
@@ -132,5 +132,5 @@ def _store_error(path: Path, reason: str) -> StoreError:
     if "full" in reason:
         return StoreError(f"No space left for the workspace {path.parent}.", "Free some space and run the same again.")
     if "locked" in reason or "busy" in reason:
-        return StoreError(f"The workspace {path.parent} is busy.", "Another process writes to it; try again.")
+        return Busy(f"The workspace {path.parent} is busy.", "Another process writes to it; try again.")
     return StoreError(f"The workspace {path.parent} failed: {reason}.", "Try again.")

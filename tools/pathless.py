@@ -17,9 +17,11 @@ def pathless(text: str, folders: Sequence[Path] = ()) -> str:
 
     Args:
         text: The text; one of a document should stay as it is.
-        folders: Folders whose names may hold spaces, such as the workspace.
+        folders: Folders whose names may hold spaces, such as the workspace; one that is not absolute or has no name
+            (``.`` and ``/`` stand in any text) is passed over.
     """
-    for folder in sorted(folders, key=lambda folder: -len(str(folder))):
+    known = [folder for folder in folders if folder.is_absolute() and folder.name]
+    for folder in sorted(known, key=lambda folder: -len(str(folder))):
         text = re.sub(rf"{re.escape(str(folder))}(?![\w-])", folder.name, text)
     return _PATH.sub(r"\1", text)
 

@@ -55,6 +55,12 @@ class Config(BaseModel):
     endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
 
     @property
+    def private_folders(self) -> tuple[Path, ...]:
+        """The folders, absolute as they were named and as they are: what goes to somebody else names none of them."""
+        named = [folder.absolute() for folder in (self.workspace, self.models_dir, self.graphs_dir)]
+        return tuple(dict.fromkeys([*named, *(folder.resolve() for folder in named)]))
+
+    @property
     def kv_bytes(self) -> int | None:
         """Most bytes that compressed memories may take; ``None`` if nothing is said of them."""
         return None if self.kv_megabytes is None else self.kv_megabytes * 1_000_000

@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from rereader.cli.display import UNCARRIED
+from rereader.cli.display import UNCARRIED, cost
 from rereader.cli.markdown import plain
 from rereader.cli.page import page
 from rereader.cli.report import make_report
 from rereader.memory.library import Library
 from rereader.models.scripted import ScriptedModel
+from rereader.schema import Usage
 from rereader.testing.sessions import scripted_models, scripted_session
 from rereader.testing.texts import essay, plant
 
@@ -291,6 +292,11 @@ def test_an_answer_is_printed_before_its_page_is_written(command, tmp_path):
         code, out, err = command("ask", path, "What opens the strongbox?", "--html", place)
         assert (code, out, words in err) == (2, "", True)
     assert json.loads(command("runs", "list", "--json")[1]) == []
+
+
+def test_a_run_that_cost_nothing_has_no_empty_brackets():
+    assert cost(Usage()).endswith("0.0 s")
+    assert cost(Usage(seconds={"gate": 0.2})).endswith("0.2 s (gate 0.2)")
 
 
 def test_settings_that_a_graph_no_longer_has_do_not_stop_a_follow_up(command, workspace, tmp_path):

@@ -11,7 +11,7 @@ from rereader.config import load_config
 from rereader.models import providers
 from rereader.models.base import Sampling
 from rereader.models.endpoint import ChatEndpoint
-from rereader.models.providers import PROVIDERS, call_options, endpoint_name, find_endpoint, is_loopback
+from rereader.models.providers import PROVIDERS, call_options, endpoint_name, find_endpoint
 from rereader.models.roles import RoleNames, bind
 from rereader.schema.endpoint import EndpointSettings
 from rereader.schema.errors import InputError, MissingExtra
@@ -147,9 +147,3 @@ def test_each_package_is_asked_in_its_own_words() -> None:
     assert (openai["max_tokens"], openai["seed"], len(openai["stop"])) == (9, 3, 4)
     assert "seed" not in call_options("langchain_anthropic", sampling, None)
     assert call_options("langchain_google_genai", sampling, None)["max_output_tokens"] == 9
-
-
-def test_only_this_machine_is_asked_without_a_proxy() -> None:
-    here = ["http://127.0.0.1:1/v1", "http://localhost/v1", "http://[::1]:8/v1"]
-    assert all(is_loopback(address) for address in here)
-    assert not any(is_loopback(address) for address in ["https://api.example.org/v1", "http://192.168.0.2/v1", ""])

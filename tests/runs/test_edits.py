@@ -67,6 +67,8 @@ def test_the_difference_of_two_memories():
     assert read_edits("memory = []", held) == [Edit("drop", e.record.id) for e in held[:-1]]
     assert "the answer" not in memory_text(held)
     assert read_edits(memory_text([]), []) == []
+    begun = memory_text([], "A heading.") + '\n[[memory]]\ntext = "a note"\n'
+    assert read_edits(begun, []) == [Edit("add", text="a note")]
     pinned = Entry("note", one.record, pinned=True)
     assert read_edits(f'[[memory]]\nrecord = "{one.record.id}"', [pinned]) == [Edit("unpin", one.record.id)]
 

@@ -9,7 +9,7 @@ from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
 from rereader.runs.edits import Edit
 from rereader.runs.forking import Changes, find_point, make_fork, memory_at
-from rereader.schema import InputError, Interrupted
+from rereader.schema import InputError, Interrupted, NotThere
 from rereader.testing.conformance_room import TEXT, Trial, same_evidence
 
 
@@ -45,6 +45,29 @@ def test_a_fork_of_a_fork_at_every_step_is_the_same_too(room):
         second = entered.session.fork(first.run_id, step)
         assert (second.answer, same_evidence(second)) == (answer.answer, same_evidence(answer))
     assert len(entered.calls) == calls
+
+
+def test_the_memory_at_a_step_is_that_of_its_point_and_no_call_or_checkpoint_is_read(room, monkeypatch):
+    entered = room("memory-agent")
+    library, run = entered.library, entered.ask().run_id
+    last = library.runs.step_numbers(run)[-1]
+    versions = [find_point(library, run, step).version for step in range(last + 1)]
+    expected = [library.working_memory(run).read(version) for version in versions]
+    library.checkpoint_path(run).unlink()
+    monkeypatch.delattr("rereader.memory.runs.RunStore.steps")
+    monkeypatch.delattr("rereader.memory.runs.RunStore.steps_alone")
+    assert [memory_at(library, run, step) for step in range(last + 1)] == expected
+    assert len({str(held) for held in expected}) > 2
+    for step in (-1, last + 1):
+        with pytest.raises(NotThere, match=f"has no step {step}"):
+            memory_at(library, run, step)
+
+
+def test_where_a_run_can_be_forked_is_found_without_reading_its_calls(room, monkeypatch):
+    entered = room("memory-agent")
+    run = entered.ask().run_id
+    monkeypatch.delattr("rereader.memory.runs.RunStore.steps")
+    assert find_point(entered.library, run, 2).step == 2
 
 
 def test_recall_finds_memories_of_before_the_fork(room):

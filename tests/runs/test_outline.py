@@ -11,6 +11,7 @@ from long_runs import RUN, WIDTH, write_long_run
 from rereader.memory.library import Library
 from rereader.memory.timeline import change_between
 from rereader.runs.fates import fates
+from rereader.runs.forking import find_point
 from rereader.runs.outline import outline
 from rereader.runs.timeline import timeline
 from rereader.schema import Budget, Record, RecordKind
@@ -56,6 +57,23 @@ def test_a_line_has_the_figures_of_its_step(made):
         )
         assert line.quotes == sum(entry.slot == "quote" for entry in found.memory.added)
         assert line.memory_version == found.memory.after_version
+
+
+def test_a_fork_leaves_before_the_step_that_decides(made):
+    library, run = made
+    lines = outline(library, run).steps
+    first = next(place for place, line in enumerate(lines) if line.decides)
+    assert lines[first - 1].number == find_point(library, run.id, lines[-1].number).open_step
+
+
+def test_a_spent_budget_decides_too(tmp_path):
+    with closing(scripted_session(tmp_path)) as session:
+        document = session.library.documents.add(TEXT, title="one", source="one", loader="text/1").id
+        for graph in GRAPHS:
+            answer = session.ask(QUESTION, [document], graph=graph, budget=Budget(calls=1))
+            lines = outline(session.library, session.library.runs.get(answer.run_id)).steps
+            decided = next(line.number for line in lines if line.decides)
+            assert decided - 1 == find_point(session.library, answer.run_id, lines[-1].number).open_step
 
 
 def test_its_changes_make_every_version_of_the_working_memory(made):

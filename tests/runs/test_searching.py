@@ -1,11 +1,14 @@
 """Places are found letter for letter, then by BM25; in documents that were never cut too."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rereader.memory.library import Library
-from rereader.runs.searching import search_document
+from rereader.runs import searching
+from rereader.runs.searching import places_in, search_document
 from rereader.schema import InputError
 from rereader.testing.sessions import scripted_session
 
@@ -60,6 +63,43 @@ def test_any_words_can_be_searched_for(tmp_path_factory, query):
     [document] = session.library.documents.all()
     for hit in search_document(session.library, document, query, 5):
         assert 0 <= hit.start < hit.end <= document.length
+
+
+@given(
+    blocks=st.lists(st.text("abB \n", min_size=1, max_size=6), max_size=8),
+    words=st.lists(st.text("ab", min_size=1, max_size=2), min_size=1, max_size=3),
+)
+def test_blocks_are_searched_as_the_whole_text_is(blocks, words):
+    whole = re.finditer(r"\s+".join(words), "".join(blocks), re.IGNORECASE)
+    assert list(places_in(blocks, " ".join(words), tail=48)) == [match.span() for match in whole]
+
+
+def test_no_more_is_read_than_is_asked_for():
+    def blocks():
+        yield "bees, be"
+        yield "es"
+        raise AssertionError("the second place was enough")
+
+    found = places_in(blocks(), "bees")
+    assert [next(found), next(found)] == [(0, 4), (6, 10)]
+
+
+def test_a_long_document_is_never_held_whole(workspace, monkeypatch):
+    with Library(workspace) as library:
+        text = ("x" * 65_530 + " bees  of Ostrow ") * 3
+        document = library.documents.add(text, title="t", source="t", loader="text/1")
+        monkeypatch.setattr(library.documents, "text", None)
+        found = search_document(library, document, "Bees of Ostrow", 20)
+        assert [hit.start for hit in found] == [match.start() for match in re.finditer("bees", text)]
+
+
+def test_what_lies_across_two_passages_takes_no_room_from_others(workspace, monkeypatch):
+    passages = [(start, start + 10, 1.0) for start in range(0, 100, 10)]
+    monkeypatch.setattr(searching, "_ranked", lambda library, document, query, limit: passages[:limit])
+    with Library(workspace) as library:
+        document = library.documents.add("." * 8 + "bees" + "." * 88, title="t", source="t", loader="text/1")
+        found = search_document(library, document, "bees", 3)
+    assert [(hit.start, hit.end) for hit in found] == [(8, 12), (20, 30), (30, 40)]
 
 
 _SHARED = []

@@ -101,6 +101,16 @@ def test_a_cookie_of_another_port_is_not_ours(stranger):
     assert stranger.get("/api/about", headers={"Cookie": "a=b; ]bad; rereader_8765"}).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "other",
+    ["a[0]=1", 'x={"a":1}', '_xsrf="a', "foo=a b", "plain", "p=a,b", "user@x=1", "bad(name)=1", "n\u00e4=1", "=", ""],
+)
+def test_cookies_of_other_servers_lock_nobody_out(stranger, other):
+    for cookie in (f"{other}; rereader_{PORT}={TOKEN}", f"rereader_{PORT}={TOKEN}; {other}"):
+        assert stranger.get("/api/about", headers={"Cookie": cookie.encode()}).status_code == 200
+    assert stranger.get("/api/about", headers={"Cookie": other.encode()}).status_code == 401
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:8765", "localhost:8765", "LOCALHOST:8765", "[::1]:8765"])
 def test_our_own_names_are_known(client, host):
     assert client.get("/api/about", headers={"Host": host}).status_code == 200

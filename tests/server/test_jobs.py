@@ -26,7 +26,16 @@ class FakeModels:
 
 class FakeSession:
     def __init__(self, wanted):
-        self.models = FakeModels(vars(wanted.names))
+        # What runs a model is chosen unless a stored run says it, and is written behind its name.
+        self.models = FakeModels({role: _shown(name, wanted) for role, name in vars(wanted.names).items()})
+        self.warnings = () if wanted.stored else WARNINGS.get(wanted.names.reader, ())
+
+
+WARNINGS = {"small": ("It is a small one.",)}
+
+
+def _shown(name, wanted):
+    return name if wanted.stored or name != "fast" else "fast (llama.cpp)"
 
 
 class Opener:
@@ -163,9 +172,11 @@ def test_closing_stops_all_work_and_takes_no_more(opener):
     gate = Gate()
     working = desk.submit(task(gate))
     gate.began.wait(5)
-    waiting = desk.submit(task())
+    taken_back, waiting = desk.submit(task()), desk.submit(task())
+    desk.stop(taken_back)
     desk.close(10)
     assert [desk.get(job)["state"] for job in (working, waiting)] == ["stopped", "stopped"]
+    assert [job["id"] for job in desk.cut_short()] == [working, waiting]
     assert desk.hub.told[-1] == ("end", None)
     assert opener.told[-1] == ("close", "reader")
     with pytest.raises(Refused) as raised:
@@ -221,6 +232,33 @@ def test_what_happens_is_told(desk):
     report = {"stage": "chunk", "done": 1, "total": 4, "tokens_per_second": 5.0, "eta_seconds": 6.0}
     assert told[4][1] == {**about, **report}
     assert told[5][1] == {**about, "text": "The file x.txt is odd."}
+
+
+def test_what_cannot_be_let_go_of_holds_nobody_up(desk, caplog):
+    words = "secret" + " words"
+
+    def stuck():
+        raise OSError(28, words)
+
+    gate = Gate()
+    first = desk.submit(task(gate, release=stuck))
+    gate.began.wait(5)
+    waiting = desk.submit(task(release=stuck))
+    assert desk.stop(waiting)["state"] == "stopped"
+    gate.go.set()
+    assert ended(desk, first)["state"] == "done"
+    assert ended(desk, desk.submit(task()))["state"] == "done"
+    assert caplog.text.count("letting go") == 2 and "OSError" in caplog.text and words not in caplog.text
+
+
+def test_a_session_that_cannot_be_closed_ends_the_streams_all_the_same(desk, monkeypatch):
+    def stuck():
+        raise OSError(5, "no")
+
+    monkeypatch.setattr(desk._sessions, "close", stuck)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    desk.close(10)
+    assert desk.hub.told == [("end", None)]
 
 
 def test_documents_that_are_added_are_no_runs(desk):
@@ -303,3 +341,32 @@ def test_a_session_stays_open_for_the_next_job_with_its_models(desk, opener):
     ended(desk, desk.submit(task(wanted=counted)))
     assert opener.told[-2:] == [("close", "other"), ("open", "other")]
     assert opener.threads == {"rereader-work"}
+
+
+def test_a_session_of_a_stored_run_is_as_good_as_another_with_its_models():
+    opener = Opener()
+    sessions = OneSession(opener)
+    plain, stored = Wanted(RoleNames(reader="fast")), Wanted(RoleNames(reader="fast (llama.cpp)"), stored=True)
+    first = sessions.open(plain)
+    assert sessions.open(stored) is first
+    sessions.open(Wanted(RoleNames(reader="other")))
+    second = sessions.open(stored)
+    assert sessions.open(plain) is second
+    assert sessions.open(Wanted(RoleNames(reader="fast"), stored=True)) is not second
+    assert sessions.open(plain) not in (first, second)
+    sessions.close()
+
+
+def test_a_session_of_a_stored_run_is_not_taken_for_one_that_counts_or_warns_otherwise():
+    sessions = OneSession(Opener())
+    for reader in ("fast", "small"):
+        plain = Wanted(RoleNames(reader=reader))
+        sessions.open(plain)
+        sessions.open(Wanted(RoleNames(reader="other")))
+        shown = RoleNames(reader=_shown(reader, plain))
+        counted = None if WARNINGS.get(reader) else RoleNames(reader="third")
+        held = sessions.open(Wanted(shown, stored=True, counted_by=counted))
+        assert sessions.open(plain) is not held
+    never = sessions.open(Wanted(RoleNames(reader="new"), stored=True))
+    assert sessions.open(Wanted(RoleNames(reader="new"))) is not never, "what would run it is not known yet"
+    sessions.close()

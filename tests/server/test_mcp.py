@@ -191,7 +191,10 @@ def test_no_result_names_a_path_of_the_machine(session, tmp_path):
         ("read_span", {"document": "hostile.txt", "start": 5, "end": 5}, "is empty"),
         ("read_span", {"document": "hostile.txt", "start": "five", "end": 9}, "start: Input should be a valid integer"),
         ("show_run", {"run_id": "zzzz"}, "There is no run 'zzzz'"),
-        ("show_run", {"run_id": "zzzz", "after": -1}, "no step -1"),
+        ("show_run", {"run_id": "zzzz", "after": -1}, "after: Input should be greater than or equal to 0"),
+        ("show_run", {"run_id": "zzzz", "after": 10**25}, "after: Input should be less than"),
+        ("show_run", {"run_id": "zzzz", "step": -1}, "step: Input should be greater than or equal to 0"),
+        ("show_run", {"run_id": "zzzz", "step": 10**25}, "step: Input should be less than"),
         ("list_documents", {"all": True}, "all: Extra inputs are not permitted"),
     ],
 )
@@ -224,14 +227,21 @@ def test_an_empty_workspace_says_how_to_add_a_document(tmp_path):
     session.close()
 
 
-def test_what_fails_inside_is_named_and_no_more(desk, session, tmp_path, caplog, monkeypatch):
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_fails_inside_is_named_and_its_text_is_for_those_who_ask_for_it(
+    desk, session, tmp_path, caplog, monkeypatch, debug
+):
     def broken(*_args, **_kwargs):
-        raise ValueError(f"secret of {tmp_path}")
+        raise ValueError("words of " + str(tmp_path))
 
+    monkeypatch.delenv("REREADER_DEBUG", raising=False)
+    if debug:
+        monkeypatch.setenv("REREADER_DEBUG", "1")
     monkeypatch.setattr(session, "ask", broken)
     failed, said = call(desk, "ask", question=QUESTION)
     assert failed and said == "Internal error: ValueError. The server's log says more."
-    assert "secret" in caplog.text
+    assert "ValueError" in caplog.text and "in broken" in caplog.text
+    assert (str(tmp_path) in caplog.text) is debug
 
 
 def test_a_model_that_fails_is_a_tool_error_and_the_next_question_is_answered(tmp_path):

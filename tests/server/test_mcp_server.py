@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -137,6 +138,31 @@ def test_reading_waits_for_no_run_and_questions_take_turns(slow):
     assert shown.structured_content["run"]["status"] == "running" and begun == 1
 
 
+def test_reading_waits_for_no_write_of_a_run(tmp_path, desk):
+    """The session's connection is held as long as a step is written; another process may make that a minute."""
+    writing, let_go = threading.Event(), threading.Event()
+
+    def write():
+        with desk.session.library.database.transaction():
+            writing.set()
+            let_go.wait(30)
+
+    async def conversation(client):
+        with anyio.move_on_after(10):
+            return await client.call_tool("list_documents", {})
+
+    writer = threading.Thread(target=write)
+    with Library(desk.session.library.workspace) as library:
+        writer.start()
+        writing.wait(30)
+        threading.Timer(12, let_go.set).start()  # so that a failure ends, too
+        listed = talk(replace(desk, own_library=library), conversation)
+        waited = let_go.is_set()
+        let_go.set()
+        writer.join()
+    assert not waited and listed.structured_content["documents"][0]["title"] == "strongbox.txt"
+
+
 # A process of its own
 
 
@@ -210,6 +236,21 @@ def test_the_command_line_imports_no_protocol_until_it_is_asked_to():
     code = "import sys, rereader.cli.main; print('mcp' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "False"
+
+
+def test_the_command_reads_by_a_connection_of_its_own_and_knows_its_folders(workspace, monkeypatch):
+    desks = []
+    monkeypatch.setattr("rereader.server.mcp.serve", desks.append)
+    monkeypatch.chdir(workspace.parent)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert run_command(["mcp", "--workspace", ".", *WITHOUT_MODELS]) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+    [desk] = desks
+    assert desk.library is not desk.session.library
+    assert desk.library.database is not desk.session.library.database
+    assert workspace.parent in desk.folders and all(folder.is_absolute() for folder in desk.folders)
 
 
 @pytest.mark.parametrize(

@@ -113,5 +113,6 @@ def test_the_command_writes_it(made, monkeypatch, tmp_path, capsys):
     library, run = made
     path = tmp_path / "run.html"
     assert command(["show", run.id, "--html", str(path), "--workspace", str(library.workspace)]) == 0
-    assert "Wrote" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "Wrote" in err and out == ""
     assert held_by(path.read_text(encoding="utf-8"))[1]["run"] == run.id

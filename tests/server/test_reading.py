@@ -2,11 +2,14 @@
 
 import gzip
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from long_runs import RUN, write_long_run
 from served import BOOK, QUESTION
 
+from rereader.memory.library import Library
 from rereader.runs.blame import blame
 from rereader.runs.differences import run_diff
 from rereader.runs.fates import fates
@@ -73,6 +76,38 @@ def test_documents_are_removed_with_their_runs(client, asked):
     assert client.delete(f"/api/documents/{document.id}").json() == {"runs": 1}
     assert client.get("/api/documents").json() == []
     assert client.get(f"/api/runs/{answer.run_id}").status_code == 404
+
+
+def test_reads_do_not_wait_for_a_document_that_is_removed(client, asked, backend, monkeypatch):
+    monkeypatch.setattr("rereader.memory.database.BUSY_SECONDS", 3.0)
+    document, _ = asked
+    here = f"/api/documents/{document.id}"
+    with Library(backend.config.workspace) as other, other.database.transaction(), ThreadPoolExecutor(1) as pool:
+        removed = pool.submit(client.delete, here)
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            began = time.monotonic()
+            assert client.get(here).status_code == 200
+            assert time.monotonic() - began < 1
+        assert not removed.done()
+        busy = removed.result(20)
+    assert (busy.status_code, busy.json()["hint"]) == (503, "Another process writes to it; try again.")
+    assert client.delete(here).json() == {"runs": 1}
+
+
+@pytest.mark.parametrize("number", [2**63, 10**25, -1, -(10**25)])
+def test_numbers_beyond_what_is_stored_are_refused(client, asked, number):
+    here = f"/api/runs/{asked[1].run_id}"
+    for path in (f"steps/{number}", f"outline?after={number}", f"memory?step={number}"):
+        answer = client.get(f"{here}/{path}")
+        assert (answer.status_code, set(answer.json())) == (422, {"error", "hint"}), path
+
+
+def test_the_largest_number_is_no_step(client, asked):
+    here, number = f"/api/runs/{asked[1].run_id}", 2**63 - 1
+    assert client.get(f"{here}/steps/{number}").status_code == 404
+    assert client.get(f"{here}/memory?step={number}").status_code == 404
+    assert client.get(f"{here}/outline?after={number}").status_code == 200
 
 
 def test_runs(client, asked):
@@ -169,7 +204,7 @@ def test_rounds_of_attention(client, backend, tmp_path):
         "/api/runs/nothing/diff/nothing",
         "/api/jobs/nothing",
         "/api/nothing",
-        "/nothing",
+        "/static/nothing.js",
     ],
 )
 def test_what_is_not_there_is_not_found(client, path):
@@ -177,7 +212,15 @@ def test_what_is_not_there_is_not_found(client, path):
     assert (answer.status_code, set(answer.json())) == (404, {"error", "hint"})
 
 
-@pytest.mark.parametrize("number", ["0", "99", "-1"])
+@pytest.mark.parametrize("path", ["/nothing", "/documents/one/two", "/apis", "/runs/one/two/three"])
+def test_an_address_that_no_view_has_is_the_page_which_says_so(client, path):
+    answer = client.get(path)
+    assert (answer.status_code, answer.text) == (404, client.get("/").text)
+    refused = client.post(path, headers={"X-Rereader": "1"})
+    assert (refused.status_code, set(refused.json())) == (404, {"error", "hint"})
+
+
+@pytest.mark.parametrize("number", ["0", "99"])
 def test_a_step_that_a_run_has_not(client, asked, number):
     assert client.get(f"/api/runs/{asked[1].run_id}/steps/{number}").status_code == 404
 

@@ -10,6 +10,7 @@ from rereader.memory.library import Library
 from rereader.models.installed import InstalledModel
 from rereader.models.manifest import Manifest
 from rereader.testing.serving import NAMES, scripted_backend
+from rereader.tools.loaders import load_bytes
 
 
 def refused(answer, status=422):
@@ -165,6 +166,8 @@ def test_a_fork_without_a_change_after_the_end_has_its_answer_at_once(client, as
     [
         ({}, 422),
         ({"step": -1}, 422),
+        ({"step": 2**63}, 422),
+        ({"step": 2**63 - 1}, 404),
         ({"step": 99}, 404),
         ({"step": "x"}, 422),
         ({"step": 3, "question": " "}, 422),
@@ -183,12 +186,19 @@ def test_a_fork_that_cannot_be(client, asked, body, status):
     assert client.get("/api/jobs").json() == []
 
 
+@pytest.mark.parametrize("span", ["99999-100000", "5-2", "nowhere:1-9", "1", "1-" + "9" * 50])
+def test_an_edit_names_a_place_that_is_there(client, asked, span):
+    wanted = {"step": 3, "edits": [{"kind": "add", "span": span}]}
+    assert "place" in refused(client.post(f"/api/runs/{asked[1].run_id}/forks", json=wanted)) or ":" in span
+    assert client.get("/api/jobs").json() == []
+
+
 def test_an_edit_that_makes_no_sense_fails_the_job(client, asked, wait_for):
     here = f"/api/runs/{asked[1].run_id}"
-    wanted = {"step": 3, "edits": [{"kind": "add", "span": "99999-100000"}]}
+    wanted = {"step": 3, "edits": [{"kind": "add", "span": "7-21", "text": "Another text."}]}
     job = wait_for(client.post(f"{here}/forks", json=wanted).json()["job"])
     assert (job["state"], job["run"]) == ("failed", None)
-    assert "has no place" in job["error"]["error"] and job["error"]["hint"]
+    assert "is another one" in job["error"]["error"] and job["error"]["hint"]
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path):
@@ -294,6 +304,27 @@ def test_a_file_that_cannot_be_read_fails_the_job(client, wait_for, content):
 def test_a_file_has_a_name(client, name):
     refused(client.post(f"/api/documents?name={name}", content=b"text"))
     refused(client.post("/api/documents", content=b"text"))
+
+
+def test_a_file_without_a_name_is_told_how_to_have_one(client):
+    assert client.post("/api/documents?name=.", content=b"text").json()["hint"] == "Say it as ?name=novel.txt"
+
+
+def test_a_file_that_is_no_longer_wanted_is_not_stored(client, backend, wait_for, monkeypatch):
+    began, go = threading.Event(), threading.Event()
+
+    def slow(content, name):
+        began.set()
+        assert go.wait(20)
+        return load_bytes(content, name)
+
+    monkeypatch.setattr("rereader.server.work.load_bytes", slow)
+    job = client.post("/api/documents?name=notes.md", content=b"Keziah keeps them.").json()["job"]
+    assert began.wait(20)
+    client.delete(f"/api/jobs/{job}")
+    go.set()
+    assert wait_for(job)["state"] == "stopped"
+    assert backend.library.documents.all() == []
 
 
 def test_the_models_of_a_stored_run_are_taken_up(backend, asked):

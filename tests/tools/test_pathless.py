@@ -31,6 +31,12 @@ def test_folders_whose_names_hold_spaces_are_known():
     assert pathless("/srv/my data/work spaces/x", folders) == "my data/work spaces/x"
 
 
+@pytest.mark.parametrize("folder", [".", "", "/", "a", "there/is"])
+def test_folders_that_stand_in_any_text_take_nothing_out_of_it(folder):
+    text = "There is no run 'x'. See 'rereader runs list', and/or there/is a b/c."
+    assert pathless(text, [Path(folder)]) == text
+
+
 def test_values_are_cleaned_at_any_depth():
     value = {"gate": "/srv/gates/mine.bin", "deep": [("/srv/a/b", 1, None, True)], "n": 0.5}
     assert pathless_values(value) == {"gate": "mine.bin", "deep": [["b", 1, None, True]], "n": 0.5}

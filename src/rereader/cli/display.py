@@ -85,7 +85,8 @@ def cost(usage: Usage) -> str:
     """Calls, tokens and seconds of a run or step."""
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in usage.seconds.items() if seconds >= 0.05)
     calls = f"{usage.calls} calls ({usage.cached_calls} cached)"
-    return f"{calls} · {usage.total_tokens:,} tokens · {sum(usage.seconds.values()):.1f} s ({stages})"
+    total = f"{calls} · {usage.total_tokens:,} tokens · {sum(usage.seconds.values()):.1f} s"
+    return f"{total} ({stages})" if stages else total
 
 
 def show_run(report: Report) -> None:

@@ -37,6 +37,7 @@ def mcp(
     rereader mcp --workspace letters --model small --max-seconds 300
     """
     from rereader.graphs.registry import get_graph
+    from rereader.memory.library import Library
     from rereader.runs.session import open_session
 
     try:
@@ -52,11 +53,13 @@ def mcp(
     options.check_memory(memory, chosen)
     get_graph(chosen).settings(values)
     names, warnings = options.role_names(config, model, role, base_url, api_key_env)
-    with open_session(
-        config.workspace, names=names, models_dir=config.models_dir, runtime=runtime, warnings=warnings
-    ) as session:
+    with (
+        open_session(
+            config.workspace, names=names, models_dir=config.models_dir, runtime=runtime, warnings=warnings
+        ) as session,
+        Library(config.workspace) as library,
+    ):
         # The thread that waits for input cannot be woken; a run that is killed can be resumed all the same.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         notes().print("Serving tools to one client on standard input and output; Ctrl-C ends it.", markup=False)
-        folders = (config.workspace, config.models_dir, config.graphs_dir)
-        serve(Desk(session, chosen, values, budget, (config.graphs_dir,), folders))
+        serve(Desk(session, chosen, values, budget, (config.graphs_dir,), config.private_folders, library))

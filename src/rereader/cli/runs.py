@@ -129,10 +129,10 @@ def show(
         if html is not None:
             from rereader.server.offline import offline_page
 
-            write_file(offline_page(library, run, [config.graphs_dir]), html)
+            write_file(offline_page(library, run, [config.graphs_dir], config.private_folders), html)
     if json:
         print_json({**run_fields(run), "steps": [step_fields(step) for step in steps]})
-    else:
+    elif markdown or html is None:
         show_report(report, steps=True, json=False, markdown=markdown)
 
 

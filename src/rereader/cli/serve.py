@@ -14,6 +14,7 @@ from rereader.cli.showing import has_screen
 from rereader.schema import MissingExtra
 
 if TYPE_CHECKING:
+    from rereader.server.backend import Backend
     from rereader.server.listening import Listening
 
 _PORT = 8765
@@ -65,9 +66,10 @@ def serve(
     with open_session(Wanted(names)):
         pass  # a model that cannot be used is said now, not when the first question is asked
     listening = listen(host, port, new_token(os.environ), allow_remote=allow_remote)
-    server = Server(Backend(config, names, open_session), listening)
+    backend = Backend(config, names, open_session)
     _announce(listening, browser=browser, json=json, quiet=quiet)
-    server.serve_until_stopped()
+    Server(backend, listening).serve_until_stopped()
+    _tell_stopped(backend)
 
 
 def _announce(listening: Listening, *, browser: bool, json: bool, quiet: bool) -> None:
@@ -79,3 +81,12 @@ def _announce(listening: Listening, *, browser: bool, json: bool, quiet: bool) -
         notes().print("Open this address in a browser on this machine. Ctrl-C stops the server.", markup=False)
     if browser and not (has_screen() and webbrowser.open(listening.url)):
         notes().print("No browser could be opened here.", markup=False)
+
+
+def _tell_stopped(backend: Backend) -> None:
+    """Say what the end of the server stopped: a run can be resumed, what only waited has to be asked again."""
+    for job in backend.desk.cut_short():
+        if job["run"]:
+            notes().print(f"Stopped. Go on with: rereader runs resume {job['run']}", markup=False)
+        else:
+            notes().print(f"Not begun: {job['kind']} {job['question']!r}", markup=False)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from rereader.models.base import Sampling
+from rereader.models.loopback import is_loopback_url
 from rereader.schema.endpoint import EndpointSettings
 from rereader.schema.errors import InputError, MissingExtra, RereaderError
 
@@ -216,16 +215,7 @@ def _client(settings: EndpointSettings) -> Any:
     from openai import DefaultAsyncHttpxClient
 
     address = settings.base_url or ""
-    return DefaultAsyncHttpxClient(timeout=settings.timeout, trust_env=not is_loopback(address))
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address means this machine."""
-    host = urlsplit(address).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return DefaultAsyncHttpxClient(timeout=settings.timeout, trust_env=not is_loopback_url(address))
 
 
 def _installed(package: str) -> bool:

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rereader.models.providers import is_loopback
+from rereader.models.loopback import is_loopback_url
 from rereader.schema.endpoint import EndpointSettings
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def list_models(base_url: str, key: str) -> list[Mapping[str, Any]]:
     """The entries of ``BASE_URL/models``; none if there is no such list."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     request = urllib.request.Request(f"{base_url}/models", headers=headers)
-    handlers = [urllib.request.ProxyHandler({})] if is_loopback(base_url) else []
+    handlers = [urllib.request.ProxyHandler({})] if is_loopback_url(base_url) else []
     try:
         with urllib.request.build_opener(*handlers).open(request, timeout=_SECONDS) as reply:
             entries = json.loads(reply.read(_MOST_BYTES))["data"]

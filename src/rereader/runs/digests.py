@@ -8,7 +8,7 @@ as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,17 @@ def safe_answer(answer: Answer, folders: Sequence[Path] = ()) -> Answer:
     return answer.model_copy(update=changes)
 
 
+def safe_run(run: Run, folders: Sequence[Path] = ()) -> Run:
+    """A run whose failure, models, settings and answer name no path of this machine."""
+    return replace(
+        run,
+        failure=run.failure and pathless(run.failure, folders),
+        models=pathless_values(run.models, folders),
+        settings=pathless_values(run.settings, folders),
+        answer=run.answer and safe_answer(run.answer, folders),
+    )
+
+
 def run_digest(library: Library, run_id: str, after: int = 0, folders: Sequence[Path] = ()) -> RunDigest:
     """A run and at most ``MOST_STEPS`` of its steps, those after step ``after``.
 
@@ -190,7 +201,7 @@ def run_digest(library: Library, run_id: str, after: int = 0, folders: Sequence[
     """
     if after < 0:
         raise InputError(f"There is no step {after} to go on after.", "Give 0 for all steps.")
-    run = seen(library, library.runs.get(run_id))
+    run = safe_run(seen(library, library.runs.get(run_id)), folders)
     steps = outline(library, run, after).steps
     shown = steps[:MOST_STEPS]
     left = len(steps) - len(shown)
@@ -199,9 +210,9 @@ def run_digest(library: Library, run_id: str, after: int = 0, folders: Sequence[
         question=run.question,
         graph=run.graph,
         status=run.status,
-        failure=pathless(run.failure or "", folders),
-        settings=pathless_values(_changed(run), folders),
-        models=pathless_values(run.models, folders),
+        failure=run.failure or "",
+        settings=_changed(run),
+        models=run.models,
         documents=tuple(one for one in documents_of(library) if one.id in run.document_ids),
         parent=run.parent,
         forked_at=run.forked_at,

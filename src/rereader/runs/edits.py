@@ -45,6 +45,9 @@ class Edit:
     pinned: bool = False
 
 
+_EMPTY = "It is empty; an entry begins with a line [[memory]]."
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -106,12 +109,13 @@ def read_edits(text: str, held: Sequence[Entry]) -> list[Edit]:
 
 def memory_text(held: Sequence[Entry], head: str = "") -> str:
     """A memory as TOML that :func:`read_edits` takes, after a comment; a draft of the answer is left out."""
-    lines = [f"# {line}".rstrip() for line in head.splitlines()]
-    blocks = ["\n".join(lines)] if lines else []
-    for fields in memory_fields(held):
+    entries = memory_fields(held)
+    lines = [*head.splitlines(), *([] if entries else [_EMPTY])]
+    blocks = ["\n".join(f"# {line}".rstrip() for line in lines)] if lines else []
+    for fields in entries:
         told = "\n".join(f"{name} = {_toml(value)}" for name, value in fields.items())
         blocks.append(f"[[memory]]\n{told}")
-    return "\n\n".join(blocks if len(blocks) > len(lines[:1]) else [*blocks, "memory = []"]) + "\n"
+    return "\n\n".join(blocks) + "\n"
 
 
 def memory_fields(held: Sequence[Entry]) -> list[dict[str, Any]]:

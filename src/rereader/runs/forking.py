@@ -126,11 +126,8 @@ def find_point(library: Library, run_id: str, step: int) -> Point:
         InputError: If there is no such run, it has no such step, or never came to its end.
     """
     run = library.runs.get(run_id)
-    steps = library.runs.steps(run.id)
-    last = steps[-1].number if steps else 0
-    if not 0 <= step <= last:
-        hint = f"Its last one is {last}; 'rereader show {run.id}' lists them, 0 is the beginning."
-        raise NotThere(f"Run {run.id} has no step {step}.", hint)
+    _check_step(library, run, step)
+    steps = library.runs.steps_alone(run.id)
     states = _states(library.checkpoint_path(run.id))
     found = next((one for one in states if one[1].get("step") == step), None)
     if found is None:
@@ -146,10 +143,11 @@ def memory_at(library: Library, run_id: str, step: int) -> list[Entry]:
     """The working memory of a run after a step.
 
     Raises:
-        InputError: As :func:`find_point` does.
+        InputError: If there is no such run, or it has no such step.
     """
-    point = find_point(library, run_id, step)
-    return library.working_memory(point.run.id).read(point.version)
+    run = library.runs.get(run_id)
+    _check_step(library, run, step)
+    return library.working_memory(run.id).read(library.runs.memory_version(run.id, step))
 
 
 def fork_budget(parent: Run, given: Budget | None) -> Budget | None:
@@ -229,6 +227,20 @@ def compare_with_parent(library: Library, fork: Run) -> Comparison:
     return Comparison(
         parent.id, fork.forked_at, parent.answer, fork.answer, usage.calls, usage.cached_calls, tuple(unseen)
     )
+
+
+def decides(step: Step) -> bool:
+    """Whether the answer is decided in a step: a fork with a change leaves its parent before it."""
+    return step.node == "finish" or "draft" in step.detail or "stopped" in step.detail
+
+
+def _check_step(library: Library, run: Run, step: int) -> None:
+    """Whether a run has a step; 0 is its beginning."""
+    numbers = library.runs.step_numbers(run.id)
+    if step != 0 and step not in numbers:
+        last = numbers[-1] if numbers else 0
+        hint = f"Its last one is {last}; 'rereader show {run.id}' lists them, 0 is the beginning."
+        raise NotThere(f"Run {run.id} has no step {step}.", hint)
 
 
 def _states(path: Path) -> list[tuple[str, Mapping[str, Any]]]:

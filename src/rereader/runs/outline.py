@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from rereader.memory.library import Library
 from rereader.memory.runs import Run
+from rereader.runs.forking import decides
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class StepLine:
         considered: Chunks that its gate considered.
         accepted: How many of them were let in.
         quotes: Quotes that it added.
+        decides: Whether the answer is decided in it; a change by a fork comes too late then.
     """
 
     number: int
@@ -42,6 +44,7 @@ class StepLine:
     considered: int
     accepted: int
     quotes: int
+    decides: bool
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def outline(library: Library, run: Run, after: int = 0) -> Outline:
             considered=len(decisions),
             accepted=sum(bool(row[-1]) for row in decisions),
             quotes=sum(quotes[made] for made in range(version + 1, step.memory_version + 1)),
+            decides=decides(step),
         )
         lines.append(line)
         version = step.memory_version

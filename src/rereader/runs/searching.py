@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from rereader.memory.library import Library
 from rereader.schema import Document, InputError
 from rereader.tools.words import content_words
+
+_TAIL = 4_096
 
 
 @dataclass(frozen=True)
@@ -45,21 +48,33 @@ def search_document(library: Library, document: Document, query: str, limit: int
     """
     if not query.strip():
         raise InputError("There is nothing to search for.", "Give a word or a few.")
-    found: list[tuple[int, int, float | None]] = [(*place, None) for place in _exact(library, document, query, limit)]
+    exactly = places_in(library.documents.blocks(document.id), query)
+    found: list[tuple[int, int, float | None]] = [(*place, None) for place in islice(exactly, limit)]
     if len(found) < limit:
         exact = [(start, end) for start, end, _ in found]
-        for start, end, score in _ranked(library, document, query, limit):
+        for start, end, score in _ranked(library, document, query, limit + len(exact)):
             if not any(start < last and first < end for first, last in exact):
                 found.append((start, end, score))
     return tuple(_hits(library, document, found[:limit]))
 
 
-def _exact(library: Library, document: Document, query: str, limit: int) -> Iterator[tuple[int, int]]:
+def places_in(blocks: Iterable[str], query: str, tail: int = _TAIL) -> Iterator[tuple[int, int]]:
+    """Where a text says a query letter for letter, in order; it is read block by block, as far as is asked for.
+
+    Args:
+        blocks: The text.
+        query: What is searched for; any white space may stand between its words, but less than ``tail``.
+        tail: Characters of what was searched that are searched again with the next block, for what lies across.
+    """
     pattern = re.compile(r"\s+".join(re.escape(word) for word in query.split()), re.IGNORECASE)
-    for number, match in enumerate(pattern.finditer(library.documents.text(document.id))):
-        if number == limit:
-            return
-        yield match.span()
+    kept, offset = "", 0
+    for block in blocks:
+        text, after = kept + block, 0
+        for match in pattern.finditer(text):
+            after = match.end()
+            yield offset + match.start(), offset + after
+        after = max(after, len(text) - len(query) - tail)
+        kept, offset = text[after:], offset + after
 
 
 def _ranked(library: Library, document: Document, query: str, limit: int) -> Iterator[tuple[int, int, float]]:

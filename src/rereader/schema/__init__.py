@@ -5,6 +5,7 @@ from rereader.schema.budget import Budget, BudgetMeter
 from rereader.schema.errors import (
     AtWork,
     BudgetSpent,
+    Busy,
     InputError,
     Interrupted,
     MissingExtra,
@@ -23,6 +24,7 @@ __all__ = [
     "Budget",
     "BudgetMeter",
     "BudgetSpent",
+    "Busy",
     "Chunk",
     "Claim",
     "Document",

@@ -64,6 +64,10 @@ class StoreError(RereaderError):
     exit_code = 2
 
 
+class Busy(StoreError):
+    """Somebody else writes to the workspace for too long."""
+
+
 class Interrupted(RereaderError):
     """The user stopped the work; what is finished is stored and the run can be resumed."""
 

@@ -58,6 +58,6 @@ def make_app(backend: Backend, rules: Rules) -> Guard:
         app.include_router(module.router, responses=_FAILURES)
     app.include_router(pages.router)
     app.mount("/static", pages.PageFiles(directory=pages.STATIC, check_dir=False), name="static")
-    handle_errors(app, backend.folders)
+    handle_errors(app, backend.folders, pages.nowhere)
     app.add_middleware(GZipMiddleware, minimum_size=_LARGE, compresslevel=5)
     return Guard(Limits(app), rules)

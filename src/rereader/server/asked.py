@@ -21,6 +21,9 @@ def _sound(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_sound)]
 Named = Annotated[Text, Field(max_length=1_000)]
+MOST_NUMBER = 2**63 - 1
+"""The largest number that the store can be asked for."""
+StepNumber = Annotated[int, Field(ge=0, le=MOST_NUMBER)]
 Values = dict[Named, bool | int | float | Text | None]
 """Settings of a graph by name."""
 
@@ -70,7 +73,7 @@ class Change(_Asked):
 class ForkAsked(_Asked):
     """What a fork of a run does otherwise from a step on."""
 
-    step: int = Field(ge=0)
+    step: StepNumber
     edits: list[Change] = Field(default_factory=list)
     question: Text | None = None
     settings: Values = Field(default_factory=dict)

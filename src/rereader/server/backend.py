@@ -22,6 +22,7 @@ from rereader.runs.session import Session
 from rereader.schema import InputError
 from rereader.server.jobs import Desk
 from rereader.server.sessions import OneSession
+from rereader.server.uploads import Uploads
 from rereader.server.wanted import OpenSession, Wanted
 
 _WITHOUT = frozenset({EXTRACTIVE, NONE, HASHING})
@@ -41,8 +42,9 @@ class Backend:
         self.names = names
         self.open_session = open_session
         self.library = Library(config.workspace, config.kv_bytes)
-        self.folders = (config.workspace, config.models_dir, config.graphs_dir)
+        self.folders = config.private_folders
         self.desk = Desk(open_session, self.folders)
+        self.uploads = Uploads()
         self._looking = OneSession(open_session)
         self._look = threading.Lock()
 
@@ -53,6 +55,18 @@ class Backend:
             NotThere: If there is none.
         """
         return seen(self.library, self.library.runs.get(run_id))
+
+    def remove(self, document: str) -> int:
+        """Delete a document and all that was derived from it; returns the number of runs removed along.
+
+        It waits for whoever writes, and so has a connection of its own: the others go on reading meanwhile.
+
+        Raises:
+            InputError: If there is no such document, or it is being worked on.
+            Busy: If another one writes for too long.
+        """
+        with Library(self.config.workspace, self.config.kv_bytes) as library:
+            return library.remove(library.documents.get(document).id)
 
     def pulled(self) -> list[str]:
         """Names of the models that were pulled."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from rereader.schema import (
     AtWork,
     BudgetSpent,
+    Busy,
     InputError,
     Interrupted,
     ModelError,
@@ -34,6 +35,7 @@ _STATUS: tuple[tuple[type[RereaderError], int], ...] = (
     (ModelError, 502),
     (BudgetSpent, 422),
     (Interrupted, 409),
+    (Busy, 503),
     (StoreError, 500),
 )
 
@@ -69,7 +71,7 @@ def failure_fields(error: BaseException, folders: Sequence[Path] = ()) -> dict[s
     """
     if isinstance(error, RereaderError):
         return {"error": pathless(error.message, folders), "hint": pathless(error.hint, folders)}
-    return {"error": f"Internal error: {type(error).__name__}.", "hint": "The server's terminal has the whole story."}
+    return {"error": f"Internal error: {type(error).__name__}.", "hint": "The server's terminal says where."}
 
 
 def refusal(error: RereaderError, folders: Sequence[Path] = ()) -> Json:
@@ -77,8 +79,14 @@ def refusal(error: RereaderError, folders: Sequence[Path] = ()) -> Json:
     return Json(failure_fields(error, folders), status_code=status_of(error))
 
 
-def handle_errors(app: FastAPI, folders: Sequence[Path]) -> None:
-    """Have an application answer with errors of this form."""
+def handle_errors(app: FastAPI, folders: Sequence[Path], nowhere: Callable[[Request], Response | None]) -> None:
+    """Have an application answer with errors of this form.
+
+    Args:
+        app: The application.
+        folders: See :func:`failure_fields`.
+        nowhere: Answers to an address that leads nowhere; ``None`` leaves that to this form.
+    """
 
     async def ours(_request: Request, error: Exception) -> Response:
         assert isinstance(error, RereaderError)
@@ -94,8 +102,10 @@ def handle_errors(app: FastAPI, folders: Sequence[Path]) -> None:
         said = f"{where}: {reason}" if where else reason
         return Json({"error": f"The request cannot be used: {said}.", "hint": "See the API page."}, status_code=422)
 
-    async def plain_http(_request: Request, error: Exception) -> Response:
+    async def plain_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == HTTPStatus.NOT_FOUND and (page := nowhere(request)):
+            return page
         phrase = HTTPStatus(error.status_code).phrase
         body = {"error": f"{phrase}.", "hint": "See the API page."}
         return Json(body, status_code=error.status_code, headers=error.headers)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rereader.memory.heat import Heat
 from rereader.memory.library import Library
 from rereader.memory.runs import Run
+from rereader.runs.differences import RunDiff
+from rereader.runs.digests import safe_run
 from rereader.runs.families import families
 from rereader.runs.fields import run_fields, seen
 from rereader.runs.timeline import Asked, Moment
 from rereader.schema import Record
 from rereader.server.plain import plain
-from rereader.tools.pathless import pathless
+from rereader.tools.pathless import pathless, pathless_values
 
 _LISTED = (
     "id",
@@ -30,17 +34,22 @@ _LISTED = (
 )
 
 
-def listed_runs(library: Library) -> list[dict[str, Any]]:
-    """Every run in a few figures, forks and follow-ups below the run that they are of."""
-    found = families([_told(library, seen(library, run)) for run in library.runs.all()])
+def listed_runs(library: Library, folders: Sequence[Path] = ()) -> list[dict[str, Any]]:
+    """Every run in a few figures, forks and follow-ups below the run that they are of.
+
+    Args:
+        library: Holds the runs.
+        folders: See :func:`rereader.tools.pathless.pathless`; so below.
+    """
+    found = families([safe_run(seen(library, run), folders) for run in library.runs.all()])
     return [{**_listed(one.run), "depth": one.depth, "descent": one.descent} for one in found]
 
 
-def whole_run(library: Library, run: Run, job: str | None) -> dict[str, Any]:
+def whole_run(library: Library, run: Run, job: str | None, folders: Sequence[Path] = ()) -> dict[str, Any]:
     """A run with its answer, and what a page needs to show it."""
     documents = [library.documents.get(identity) for identity in run.document_ids]
     return {
-        "run": run_fields(_told(library, run)),
+        "run": run_fields(safe_run(run, folders)),
         "documents": [{"id": one.id, "title": one.title, "length": one.length} for one in documents],
         "at_work": run.status == "running",
         "job": job,
@@ -48,14 +57,23 @@ def whole_run(library: Library, run: Run, job: str | None) -> dict[str, Any]:
     }
 
 
-def step_detail(moment: Moment) -> dict[str, Any]:
+def diff_fields(diff: RunDiff, folders: Sequence[Path] = ()) -> dict[str, Any]:
+    """What tells two runs apart. They are compared as they are: two paths may end in one name."""
+    told = replace(diff, one=safe_run(diff.one, folders), other=safe_run(diff.other, folders))
+    names = ("settings", "models")
+    return {**plain(told), **{name: pathless_values(plain(getattr(diff, name)), folders) for name in names}}
+
+
+def step_detail(moment: Moment, folders: Sequence[Path] = ()) -> dict[str, Any]:
     """A step with all around it; of its calls without the references that their prompts were put together from."""
-    return {**plain(moment), "calls": [_call_fields(asked) for asked in moment.calls]}
+    fields = _safe_records({name: plain(getattr(moment, name)) for name in ("memory", "evidence")}, folders)
+    detail = pathless_values(plain(moment.detail), folders)
+    return {**plain(moment), **fields, "detail": detail, "calls": [_call_fields(asked) for asked in moment.calls]}
 
 
-def record_fields(record: Record) -> dict[str, Any]:
+def record_fields(record: Record, folders: Sequence[Path] = ()) -> dict[str, Any]:
     """A record, and whose work it is or stands in the place of."""
-    return {**plain(record), "author": record.author}
+    return {**plain(record), "model": pathless(record.model, folders), "author": record.author}
 
 
 def heat_rounds(heats: list[Heat]) -> dict[str, Any]:
@@ -63,9 +81,14 @@ def heat_rounds(heats: list[Heat]) -> dict[str, Any]:
     return {"rounds": [{"round": heat.round, "windows": heat.windows, "sentences": _hot(heat)} for heat in heats]}
 
 
-def _told(library: Library, run: Run) -> Run:
-    """A run whose failure names no path of the machine."""
-    return replace(run, failure=run.failure and pathless(run.failure, [library.workspace]))
+def _safe_records(value: Any, folders: Sequence[Path]) -> Any:
+    """Values whose records, at any depth, name the model that wrote them without a path."""
+    if isinstance(value, list):
+        return [_safe_records(held, folders) for held in value]
+    if not isinstance(value, dict):
+        return value
+    safe = {name: _safe_records(held, folders) for name, held in value.items()}
+    return {**safe, "model": pathless(value["model"], folders)} if "model" in value else safe
 
 
 def _listed(run: Run) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rereader.schema import Event, Interrupted, NotThere, RereaderError
 from rereader.schema import Progress as Report
 from rereader.server.errors import Refused, failure_fields
 from rereader.server.events import Hub, Stream, event_text
+from rereader.server.faults import log_fault
 from rereader.server.sessions import OneSession
 from rereader.server.wanted import OpenSession, Wanted
 from rereader.tools.pathless import pathless
@@ -30,7 +31,7 @@ _KEPT = 200
 """Jobs that are told of, those that ended included."""
 _MOST_WARNINGS = 100
 _APART = 0.1
-"""Seconds between two events of progress of one stage."""
+"""Seconds between two events of progress of one stage; its first and its last one are told in any case."""
 _LIVE = ("waiting", "working")
 
 
@@ -101,6 +102,7 @@ class Desk:
         self._jobs: dict[str, Job] = {}
         self._changed = threading.Condition(threading.RLock())
         self._closing = False
+        self._cut_short: list[str] = []
         # A model that does not stop must not keep the process; what it did so far can be resumed.
         self._thread = threading.Thread(target=self._work, name="rereader-work", daemon=True)
 
@@ -165,12 +167,20 @@ class Desk:
     def stop_all(self) -> None:
         """Take no more work, and stop what there is."""
         with self._changed:
+            if not self._closing:
+                self._cut_short = [job.id for job in self._jobs.values() if job.state in _LIVE]
             self._closing = True
             for job in self._jobs.values():
                 self._stop(job)
             self._changed.notify_all()
         if not self._thread.is_alive():
             self.hub.close()
+
+    def cut_short(self) -> list[dict[str, Any]]:
+        """The jobs that the end of the server stopped, as JSON, in the order in which they were put."""
+        with self._changed:
+            fields = [self._fields(self._jobs[job_id]) for job_id in self._cut_short]
+        return [job for job in fields if job["state"] == "stopped"]
 
     def close(self, seconds: float = 30.0) -> None:
         """Stop all work and wait for it to end, for so many seconds at most."""
@@ -183,8 +193,10 @@ class Desk:
             while (job := self._next()) is not None:
                 self._do(job)
         finally:
-            self._sessions.close()
-            self.hub.close()
+            try:
+                self._sessions.close()
+            finally:
+                self.hub.close()
 
     def _next(self) -> Job | None:
         """The job whose turn it is, once there is one; ``None`` when the server stops."""
@@ -206,7 +218,7 @@ class Desk:
             self._end(job, "stopped")
         except Exception as error:  # of whatever kind: the next job is not to blame for it
             if not isinstance(error, RereaderError):
-                _LOG.error("job %s failed", job.id, exc_info=error)
+                log_fault(_LOG, f"job {job.id}", error)
             self._end(job, "failed", error=failure_fields(error, self._folders))
         else:
             self._end(job, "done", made)
@@ -216,13 +228,13 @@ class Desk:
             job.state, job.error, job.progress = state, error, None
             if made is not None:
                 job.run, job.document = made.run, made.document
-            job.task.release()
+            _release(job)
             self._tell(job)
 
     def _stop(self, job: Job) -> None:
         if job.state == "waiting":
             job.state = "stopped"
-            job.task.release()
+            _release(job)
             self._tell(job)
             self._tell_waiting()
         elif job.state == "working":
@@ -288,6 +300,14 @@ class Desk:
             "warnings": list(job.warnings),
             "error": job.error,
         }
+
+
+def _release(job: Job) -> None:
+    """Let go of what a job holds; if that fails the thread still goes on to the next one."""
+    try:
+        job.task.release()
+    except Exception as error:  # of whatever kind
+        log_fault(_LOG, f"letting go of what job {job.id} held", error)
 
 
 def _report_fields(report: Report) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from types import FrameType
 
 import uvicorn
 
+from rereader.models.loopback import is_loopback
 from rereader.schema import InputError
 from rereader.server.app import make_app
 from rereader.server.backend import Backend
@@ -86,16 +87,6 @@ def new_token(environment: Mapping[str, str]) -> str:
         msg = f"{TOKEN_VARIABLE} must have 16 to 200 letters, digits and signs of - _ . ~"
         raise InputError(f"{msg}.", "Leave it unset for a random one.")
     return given
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Server(uvicorn.Server):

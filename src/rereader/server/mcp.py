@@ -1,8 +1,8 @@
 """Tools for other agents over the Model Context Protocol: ask, search, read_span, show_run, list_documents.
 
 One session serves one client. Questions and searches take turns, since a model computes one thing at a time; what only
-reads the workspace waits for nobody. A request that is cancelled, or whose client is gone, stops its run at the next
-token; the run stays and can be resumed.
+reads the workspace has a connection of its own and waits for nobody. A request that is cancelled, or whose client is
+gone, stops its run at the next token; the run stays and can be resumed.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from rereader.runs import digests
 from rereader.runs.session import Listen
 from rereader.schema import Answer, RereaderError
 from rereader.server import mcp_tools as tools
+from rereader.server.faults import log_fault
 from rereader.server.mcp_progress import Telling
 from rereader.server.mcp_tools import Desk
 from rereader.tools.pathless import pathless
@@ -172,7 +173,7 @@ async def _result_of(
     if isinstance(outcome, RereaderError):
         return _failed(pathless(str(outcome), desk.folders))
     if isinstance(outcome, Exception):
-        _LOG.error("%s: %s", type(outcome).__name__, outcome)
+        log_fault(_LOG, "a tool", outcome)
         return _failed(f"Internal error: {type(outcome).__name__}. The server's log says more.")
     result = {"notice": NOTICE, **to_jsonable_python(outcome)}
     text = protocol.TextContent(type="text", text=json.dumps(result, ensure_ascii=False))

@@ -9,12 +9,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rereader.memory.library import Library
 from rereader.models.base import Cancel
 from rereader.runs import digests
 from rereader.runs.api import check
 from rereader.runs.finding import MOST_PASSAGES, FoundPassage, find_passages
 from rereader.runs.session import Listen, Session
 from rereader.schema import Answer, Budget, InputError
+
+_LAST_STEP = 2**31 - 1
+"""No run comes that far, and the database knows no number past 2**63."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Desk:
         budget: What no request may pass.
         graph_folders: Where prompt files of somebody's own graphs lie.
         folders: Folders of this machine that no result may name.
+        own_library: What only reads is read from, so that it waits for no step of a run to be written; without one the
+            session's own.
     """
 
     session: Session
@@ -36,6 +42,12 @@ class Desk:
     budget: Budget = field(default_factory=Budget)
     graph_folders: Sequence[Path] = ()
     folders: Sequence[Path] = ()
+    own_library: Library | None = None
+
+    @property
+    def library(self) -> Library:
+        """The workspace, to read from."""
+        return self.own_library or self.session.library
 
 
 class _Arguments(BaseModel):
@@ -79,8 +91,10 @@ class RunWanted(_Arguments):
     """Arguments of ``show_run``."""
 
     run_id: str = Field(description="The run's id, or its first characters.")
-    step: int | None = Field(default=None, description="Show this step alone, with what it wrote, quoted and was told.")
-    after: int = Field(default=0, description="List the steps after this one.")
+    step: int | None = Field(
+        default=None, ge=0, le=_LAST_STEP, description="Show this step alone, with what it wrote, quoted and was told."
+    )
+    after: int = Field(default=0, ge=0, le=_LAST_STEP, description="List the steps after this one.")
 
 
 @dataclass(frozen=True)
@@ -148,12 +162,12 @@ def _identities(desk: Desk, names: Sequence[str]) -> list[str]:
 
 def read_span(desk: Desk, wanted: Stretch, _listen: Listen, _cancel: Cancel) -> digests.Excerpt:
     """Read characters of a document."""
-    return digests.excerpt(desk.session.library, wanted.document, wanted.start, wanted.end)
+    return digests.excerpt(desk.library, wanted.document, wanted.start, wanted.end)
 
 
 def show_run(desk: Desk, wanted: RunWanted, _listen: Listen, _cancel: Cancel) -> Shown:
     """Show a run, or one of its steps."""
-    library = desk.session.library
+    library = desk.library
     if wanted.step is None:
         return Shown(run=digests.run_digest(library, wanted.run_id, wanted.after, desk.folders))
     step = digests.step_digest(library, wanted.run_id, wanted.step, desk.graph_folders, desk.folders)
@@ -162,4 +176,4 @@ def show_run(desk: Desk, wanted: RunWanted, _listen: Listen, _cancel: Cancel) ->
 
 def list_documents(desk: Desk, _wanted: Nothing, _listen: Listen, _cancel: Cancel) -> Documents:
     """List the documents of the workspace."""
-    return Documents(digests.documents_of(desk.session.library))
+    return Documents(digests.documents_of(desk.library))

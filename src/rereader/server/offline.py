@@ -33,13 +33,14 @@ _NOSCRIPT = re.compile(r"<noscript>.*?</noscript>", re.DOTALL)
 _SCRIPT = re.compile(r'<script type="module" src="/static/(\w+)\.js"></script>')
 
 
-def offline_page(library: Library, run: Run, folders: Sequence[Path] = ()) -> str:
+def offline_page(library: Library, run: Run, prompt_folders: Sequence[Path] = (), folders: Sequence[Path] = ()) -> str:
     """The file.
 
     Args:
         library: Holds the run.
         run: The run.
-        folders: Where prompt files of somebody's own graphs lie.
+        prompt_folders: Where prompt files of somebody's own graphs lie.
+        folders: Folders of this machine that the file may not name.
 
     Raises:
         InputError: If the run's documents are too long for one file.
@@ -53,31 +54,35 @@ def offline_page(library: Library, run: Run, folders: Sequence[Path] = ()) -> st
     start = _SCRIPT.search(page)
     assert start is not None, "index.html starts the page's script"
     script = "\n" + "\n".join(_bundled(start[1])) + "\n"
-    data = base64.b64encode(gzip.compress(dumped(stored(library, run, folders)).encode("ascii"), mtime=0)).decode()
+    held = dumped(stored(library, run, prompt_folders, folders))
+    data = base64.b64encode(gzip.compress(held.encode("ascii"), mtime=0)).decode()
     scripts = f'<script type="text/plain" id="stored">{data}</script>\n<script type="module">{script}</script>'
     page = page[: start.start()] + page[start.end() :]
     page = _NOSCRIPT.sub(lambda _: f"<noscript>{_without_script(run)}</noscript>", page)
     return page.replace("<head>", f"<head>\n{_policy(script)}", 1).replace("</body>", f"{scripts}\n</body>", 1)
 
 
-def stored(library: Library, run: Run, folders: Sequence[Path] = ()) -> dict[str, Any]:
+def stored(
+    library: Library, run: Run, prompt_folders: Sequence[Path] = (), folders: Sequence[Path] = ()
+) -> dict[str, Any]:
     """What the page would ask a server for: answers by path, records by id, the documents' texts."""
     sketch = outline(library, run)
     records = library.records.find(sorted({identity for *_, identity in sketch.changes}))
     here = f"/api/runs/{run.id}"
-    told = {
-        here: whole_run(library, run, None),
+    told: dict[str, Any] = {
+        here: whole_run(library, run, None, folders),
         f"{here}/outline": sketch,
         f"{here}/chunks": fates(library, run),
         f"{here}/heat": heat_rounds(library.heats(run.id)),
         f"{here}/blame": blame(library, run) if run.answer else [],
-        **{f"{here}/steps/{found.number}": step_detail(found) for found in timeline(library, run, folders)},
     }
+    for found in timeline(library, run, prompt_folders):
+        told[f"{here}/steps/{found.number}"] = step_detail(found, folders)
     return {
         "run": run.id,
         "version": __version__,
         "answers": told,
-        "records": {identity: record_fields(record) for identity, record in records.items()},
+        "records": {identity: record_fields(record, folders) for identity, record in records.items()},
         "texts": {identity: library.documents.text(identity) for identity in run.document_ids},
     }
 

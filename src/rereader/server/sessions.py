@@ -38,14 +38,19 @@ def session_opener(
     return opened
 
 
+_Used = tuple[dict[str, str], tuple[str, ...]]
+"""The models of a session as a run keeps them, and the warnings that it says."""
+
+
 class OneSession:
-    """Holds a session open for the next piece of work. Used by one thread."""
+    """Holds a session open for the next piece of work. Used by one thread at a time."""
 
     def __init__(self, open_session: OpenSession) -> None:
         self._open_session = open_session
         self._held = ExitStack()
         self._session: Session | None = None
         self._wanted: Wanted | None = None
+        self._came_to: dict[Wanted, _Used] = {}
 
     def open(self, wanted: Wanted) -> Session:
         """A session with these models: the one that is open, if it has them.
@@ -58,6 +63,7 @@ class OneSession:
         self.close()
         self._session = self._held.enter_context(self._open_session(wanted))
         self._wanted = wanted
+        self._came_to[wanted] = _used(self._session)
         return self._session
 
     def close(self) -> None:
@@ -66,7 +72,16 @@ class OneSession:
         self._held.close()
 
     def _fits(self, session: Session, wanted: Wanted) -> bool:
-        if wanted == self._wanted:
-            return True
-        held = self._wanted.counted_by if self._wanted else None
-        return wanted.stored and wanted.counted_by == held and session.models.describe() == asdict(wanted.names)
+        """Whether the session that is open does what another one with these models would.
+
+        What runs a model that a stored run does not name is known once it was opened; such a one says warnings, too.
+        """
+        if self._wanted is None or wanted.counted_by != self._wanted.counted_by:
+            return wanted == self._wanted
+        if wanted.stored:
+            return session.models.describe() == asdict(wanted.names)
+        return wanted == self._wanted or self._came_to.get(wanted) == _used(session)
+
+
+def _used(session: Session) -> _Used:
+    return session.models.describe(), session.warnings

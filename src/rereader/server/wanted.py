@@ -26,4 +26,4 @@ class Wanted:
 
 
 OpenSession = Callable[[Wanted], AbstractContextManager[Session]]
-"""Opens a session; it is used in the thread that opened it and loads a model when it first needs it."""
+"""Opens a session; one thread at a time uses it, and it loads a model when it first needs it."""

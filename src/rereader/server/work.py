@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 from rereader.graphs.registry import get_graph
 from rereader.memory.runs import Run
@@ -13,12 +13,14 @@ from rereader.runs.choosing import fork_names, renamed
 from rereader.runs.documents import store_texts
 from rereader.runs.edits import find_entry
 from rereader.runs.forking import find_point, fork_budget
+from rereader.runs.places import place_of
 from rereader.runs.questions import check_wording
 from rereader.runs.session import Listen, Session
-from rereader.schema import AtWork, InputError
+from rereader.schema import AtWork, InputError, Interrupted
 from rereader.server.asked import Asked, EstimateAsked, ForkAsked
 from rereader.server.backend import Backend
 from rereader.server.jobs import Made, Task
+from rereader.server.uploads import Upload
 from rereader.server.wanted import Wanted
 from rereader.tools.loaders import load_bytes
 
@@ -60,9 +62,12 @@ def fork_task(backend: Backend, run_id: str, asked: ForkAsked) -> Task:
     point = find_point(library, parent.id, asked.step)
     edits = [change.edit() for change in asked.edits]
     held = library.working_memory(parent.id).read(point.version)
+    documents = [library.documents.get(identity) for identity in parent.document_ids]
     for edit in edits:
         if edit.kind != "add":
             find_entry(held, edit.record)
+        if edit.span:
+            place_of(documents, edit.span)
     how: dict[str, Any] = {"edits": edits, "question": asked.question, "settings": asked.settings}
     how["budget"] = fork_budget(parent, asked.budget.budget())
 
@@ -91,19 +96,23 @@ def resume_task(backend: Backend, run_id: str) -> Task:
     return Task("resume", wanted, do, run.question, run.graph, run.id)
 
 
-def add_task(backend: Backend, name: str, upload: BinaryIO) -> Task:
+def add_task(backend: Backend, name: str, upload: Upload) -> Task:
     """Read a file and make the memories that the usual graph searches.
 
     Args:
         backend: The server's state.
         name: The file's name.
-        upload: Its bytes; closed when the work has ended.
+        upload: Its bytes; closed once they are read, or when the work has ended.
     """
     graph = backend.config.graph
 
     def do(session: Session, listen: Listen, cancel: Cancel) -> Made:
-        upload.seek(0)
-        documents = store_texts(session, load_bytes(upload.read(), name), listen=listen)
+        content = upload.read()
+        upload.close()
+        texts = load_bytes(content, name)
+        if cancel.is_set():
+            raise Interrupted("Interrupted.", "Add the file again.")
+        documents = store_texts(session, texts, listen=listen)
         for document in documents:
             session.prepare(document, graph=graph, listen=listen, cancel=cancel)
         return Made(document=documents[0].id)

@@ -26,7 +26,7 @@ def about(backend: Served) -> Response:
     return Json(
         {
             "version": __version__,
-            "workspace": config.workspace.name,
+            "workspace": config.workspace.resolve().name,
             "graphs": [_graph(graph) for graph in all_graphs()],
             "models": asdict(backend.names),
             "pulled": backend.pulled(),

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import PurePath
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from rereader.memory.library import Library
 from rereader.runs.searching import search_document
 from rereader.schema import Document, InputError
 from rereader.server.answers import Json
 from rereader.server.backend import Served
-from rereader.server.errors import Refused
 from rereader.server.work import add_task
 
 router = APIRouter(prefix="/api/documents", tags=["documents"])
@@ -28,7 +25,7 @@ _Offset = Annotated[int, Query(ge=0)]
 @router.get("")
 def list_documents(backend: Served) -> Response:
     """Every document of the workspace, oldest first, with how many runs have read it."""
-    counts = run_counts(backend.library)
+    counts = backend.library.runs.counts_by_document()
     return Json([document_fields(one, counts) for one in backend.library.documents.all()])
 
 
@@ -37,8 +34,8 @@ async def add_document(request: Request, backend: Served, name: Annotated[str, Q
     """Read a file, whose bytes are the request's body, and make the memories that the usual graph searches."""
     title = PurePath(name.replace("\\", "/")).name.strip()
     if title in ("", "..", "."):
-        raise InputError("The file has no name.", "Say it: POST /api/documents?name=novel.txt")
-    upload = await received(request)
+        raise InputError("The file has no name.", "Say it as ?name=novel.txt")
+    upload = await backend.uploads.received(request)
     try:
         job = backend.desk.submit(add_task(backend, title, upload))
     except BaseException:
@@ -50,13 +47,14 @@ async def add_document(request: Request, backend: Served, name: Annotated[str, Q
 @router.get("/{document}")
 def get_document(document: str, backend: Served) -> Response:
     """One document."""
-    return Json(document_fields(backend.library.documents.get(document), run_counts(backend.library)))
+    counts = backend.library.runs.counts_by_document()
+    return Json(document_fields(backend.library.documents.get(document), counts))
 
 
 @router.delete("/{document}")
 def remove_document(document: str, backend: Served) -> Response:
     """Delete a document with all its memories, runs and cached replies."""
-    return Json({"runs": backend.library.remove(backend.library.documents.get(document).id)})
+    return Json({"runs": backend.remove(document)})
 
 
 @router.get("/{document}/text")
@@ -78,25 +76,6 @@ def search(
 ) -> Response:
     """Places of a document that say ``q``, first those that say it letter for letter."""
     return Json(search_document(backend.library, backend.library.documents.get(document), q, limit))
-
-
-async def received(request: Request) -> BinaryIO:
-    """A request's body in a file without a name, which is gone when it is closed, or when the server is."""
-    upload = tempfile.TemporaryFile()  # noqa: SIM115 - whoever does the work closes it
-    try:
-        async for part in request.stream():
-            upload.write(part)
-    except BaseException as error:
-        upload.close()
-        if isinstance(error, OSError):
-            raise Refused(507, "There is no room for the file.", "Free some space and try again.") from error
-        raise
-    return upload
-
-
-def run_counts(library: Library) -> dict[str, int]:
-    """How many runs have read each document."""
-    return library.runs.counts_by_document()
 
 
 def document_fields(document: Document, counts: dict[str, int]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -13,6 +13,8 @@ from rereader.schema import NotThere
 
 router = APIRouter()
 STATIC = Path(__file__).resolve().parents[1] / "static"
+_INDEX = STATIC / "index.html"
+_NO_VIEWS = ("/api/", "/static/", "/openapi.json")
 _ADDRESSES = (
     "/",
     "/documents",
@@ -38,10 +40,19 @@ class PageFiles(StaticFiles):
 
 def index() -> Response:
     """The page; its script reads the address."""
-    file = STATIC / "index.html"
-    if not file.is_file():
+    if not _INDEX.is_file():
         raise NotThere("The page is not part of this installation.", "Install Rereader anew.")
-    return FileResponse(file, media_type="text/html; charset=utf-8")
+    return _page(200)
+
+
+def nowhere(request: Request) -> Response | None:
+    """The page, which says that no view has this address; ``None`` if no view was asked for."""
+    asked = request.method in ("GET", "HEAD") and not request.url.path.startswith(_NO_VIEWS)
+    return _page(404) if asked and _INDEX.is_file() else None
+
+
+def _page(status: int) -> Response:
+    return FileResponse(_INDEX, status, media_type="text/html; charset=utf-8")
 
 
 for _address in _ADDRESSES:

@@ -18,9 +18,9 @@ from rereader.runs.places import place_of
 from rereader.runs.timeline import moment
 from rereader.schema import InputError
 from rereader.server.answers import Json
-from rereader.server.asked import Asked, ForkAsked
+from rereader.server.asked import Asked, ForkAsked, StepNumber
 from rereader.server.backend import Served
-from rereader.server.fields import heat_rounds, listed_runs, record_fields, step_detail, whole_run
+from rereader.server.fields import diff_fields, heat_rounds, listed_runs, record_fields, step_detail, whole_run
 from rereader.server.jobs import Task
 from rereader.server.offline import offline_page
 from rereader.server.work import ask_task, fork_task, resume_task
@@ -33,7 +33,7 @@ MOST_RECORDS = 200
 @router.get("")
 def list_runs(backend: Served) -> Response:
     """Every run, forks and follow-ups below the run that they are of."""
-    return Json(listed_runs(backend.library))
+    return Json(listed_runs(backend.library, backend.folders))
 
 
 @router.post("", status_code=202)
@@ -58,11 +58,11 @@ def resume(run_id: str, backend: Served) -> Response:
 def get_run(run_id: str, backend: Served) -> Response:
     """One run with its answer, its documents, and the job that works on it."""
     run = backend.run(run_id)
-    return Json(whole_run(backend.library, run, backend.desk.job_of(run.id)))
+    return Json(whole_run(backend.library, run, backend.desk.job_of(run.id), backend.folders))
 
 
 @router.get("/{run_id}/outline")
-def get_outline(run_id: str, backend: Served, after: Annotated[int, Query(ge=0)] = 0) -> Response:
+def get_outline(run_id: str, backend: Served, after: StepNumber = 0) -> Response:
     """Steps past number ``after`` in figures, and each change of the working memory since then."""
     return Json(outline(backend.library, backend.run(run_id), after))
 
@@ -75,14 +75,14 @@ def get_records(run_id: str, backend: Served, ids: Annotated[str, Query(max_leng
     if len(names) > MOST_RECORDS:
         raise InputError(f"{len(names)} records are asked for at once.", f"Ask for {MOST_RECORDS} at most.")
     found = backend.library.records.find(names)
-    return Json({identity: record_fields(record) for identity, record in found.items()})
+    return Json({identity: record_fields(record, backend.folders) for identity, record in found.items()})
 
 
 @router.get("/{run_id}/steps/{number}")
-def get_step(run_id: str, number: int, backend: Served) -> Response:
+def get_step(run_id: str, number: StepNumber, backend: Served) -> Response:
     """One step: memory before and after, decisions, evidence, prompts and replies."""
     run = backend.run(run_id)
-    return Json(step_detail(moment(backend.library, run, number, [backend.config.graphs_dir])))
+    return Json(step_detail(moment(backend.library, run, number, [backend.config.graphs_dir]), backend.folders))
 
 
 @router.get("/{run_id}/chunks")
@@ -120,11 +120,12 @@ def get_heat(run_id: str, backend: Served) -> Response:
 @router.get("/{run_id}/diff/{other}")
 def get_diff(run_id: str, other: str, backend: Served) -> Response:
     """What tells two runs apart, and the first step at which they part."""
-    return Json(run_diff(backend.library, backend.run(run_id), backend.run(other)))
+    found = run_diff(backend.library, backend.run(run_id), backend.run(other))
+    return Json(diff_fields(found, backend.folders))
 
 
 @router.get("/{run_id}/memory")
-def get_memory(run_id: str, backend: Served, step: Annotated[int, Query(ge=0)]) -> Response:
+def get_memory(run_id: str, backend: Served, step: StepNumber) -> Response:
     """The working memory after a step, as a fork's edits take it."""
     return Json({"memory": memory_fields(memory_at(backend.library, run_id, step))})
 
@@ -133,7 +134,7 @@ def get_memory(run_id: str, backend: Served, step: Annotated[int, Query(ge=0)]) 
 def get_page(run_id: str, backend: Served) -> Response:
     """The run with all its steps as one file that needs no server."""
     run = backend.run(run_id)
-    page = offline_page(backend.library, run, [backend.config.graphs_dir])
+    page = offline_page(backend.library, run, [backend.config.graphs_dir], backend.folders)
     name = f'attachment; filename="rereader-{run.id}.html"'
     return Response(page, media_type="text/html", headers={"Content-Disposition": name})
 
