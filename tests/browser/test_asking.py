@@ -103,6 +103,62 @@ def test_a_fork_with_an_edited_record_ends_at_the_comparison_with_its_parent(roo
     assert "the widow Tamwenis" in visitor.page.text_content("[data-side='1'] .memory")
 
 
+def test_where_a_change_would_come_too_late_a_fork_from_the_last_open_step_is_offered(room, visit):
+    served, document = room
+    parent = ask(served.backend.config.workspace, document, "memory-agent")
+    steps = served.backend.library.runs.steps(parent.run_id)
+    decided = next(step.number for step in steps if step.node == "answer")
+    visitor = visit(served)
+    link = visitor.page.get_by_role("link", name=f"Fork from step {decided - 1}", exact=True)
+    for number, late in ((decided - 1, False), (decided, True), (decided + 1, True)):
+        visitor.open(f"/runs/{parent.run_id}/{number}")
+        assert ("too late" in link.get_attribute("title")) == late
+    link.click()
+    visitor.page.fill("textarea[aria-label=Question]", "Who took the mill in 1801?")
+    visitor.page.get_by_role("button", name="Start the fork").click()
+    visitor.page.wait_for_url(re.compile(rf"/compare/{parent.run_id}/\w+"))
+
+
+def test_a_job_that_was_stopped_is_dismissed(room, visit):
+    served, _ = room
+    visitor = visit(served)
+    fill_in(visitor, "Who took the mill in 1860?", block_tokens="300")
+    send(visitor)
+    visitor.page.wait_for_selector(".steps li")
+    visitor.page.click("nav a[href='/runs']")
+    visitor.page.wait_for_selector("text=Watch its steps")
+    assert visitor.page.get_by_role("button", name="Dismiss").count() == 0
+    visitor.page.get_by_role("button", name="Stop").click()
+    visitor.page.wait_for_selector(".job[data-state=stopped]")
+    assert visitor.page.get_by_text("Watch its steps").count() == 0
+    visitor.page.get_by_role("button", name="Dismiss").click()
+    visitor.page.wait_for_selector(".job", state="detached")
+
+
+def test_a_card_names_what_is_done_when_there_is_no_progress_to_tell(room, visit):
+    served, _ = room
+    visitor = visit(served)
+    visitor.open("/ask")
+    told = visitor.page.evaluate(
+        """async () => {
+          const { JobCard } = await import("/static/jobcard.js");
+          const job = { id: "x", kind: "ask", state: "waiting", place: 1, run: null, progress: null, warnings: [] };
+          const card = new JobCard({ ...job }, () => {});
+          const stage = () => card.element.querySelector(".stage").textContent;
+          const found = [stage()];
+          card.show({ ...job, state: "working" });
+          found.push(stage());
+          card.step({ node: "read_block" });
+          found.push(stage());
+          card.progress({ stage: "generate", done: 3, total: 10, tokens_per_second: 5, eta_seconds: 9 });
+          found.push(stage());
+          card.step({ node: "answer" });
+          return [...found, stage(), card.element.querySelector(".bar + .small, .stage + .small").textContent];
+        }"""
+    )
+    assert told == ["", "loading models…", "read block", "generate: 3 of 10", "answer", ""]
+
+
 def test_two_sliders_move_together_when_they_are_linked(room, visit):
     served, document = room
     runs = [ask(served.backend.config.workspace, document, graph).run_id for graph in ("ledger", "retrieval")]

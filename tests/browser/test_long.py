@@ -1,5 +1,6 @@
 """A run of 2,000 steps over 3 million characters: how fast it opens, and how fast one walks through it."""
 
+import random
 import statistics
 import sys
 import time
@@ -72,6 +73,34 @@ def test_only_what_is_near_the_window_is_in_the_page(served, visit):
         visitor.page.wait_for_function(f"() => document.querySelector('mark.target')?.textContent === {wanted!r}")
     visitor.page.wait_for_timeout(500)
     assert visitor.page.evaluate("document.querySelector('.viewer').textContent.length") < 200_000
+
+
+def test_what_an_address_names_stays_on_the_screen_when_its_neighbours_get_their_height(serve, visit, tmp_path):
+    """Lines of a few words and lines of hundreds of them: how high a stretch of them is cannot be foreseen."""
+    chance = random.Random(3)
+    with Library(tmp_path) as library:
+        lines = [f"{n} " + "word " * chance.choice((1, 1, 1, 2, 400)) for n in range(30_000)]
+        document = library.documents.add("\n".join(lines), title="uneven", source="uneven", loader="text/1")
+    served = serve(tmp_path)
+    visitor = visit(served)
+    shown = """() => {
+      const mark = [...document.querySelectorAll("mark.target")].at(-1)?.getBoundingClientRect();
+      const room = document.querySelector(".viewer").getBoundingClientRect();
+      return Boolean(mark) && mark.top >= room.top && mark.bottom <= room.bottom;
+    }"""
+    for place in range(500_000, document.length - 100, 900_000):
+        visitor.open(f"/documents/{document.id}?at={place}-{place + 50}")
+        visitor.page.wait_for_selector("mark.target", state="attached")
+        visitor.page.wait_for_function(
+            "() => document.getElementById('announcer').textContent.startsWith('Characters')"
+        )
+        assert (place, visitor.page.evaluate(shown)) == (place, True)
+        visitor.page.wait_for_timeout(600)
+        assert (place, visitor.page.evaluate(shown)) == (place, True)
+    visitor.page.hover(".viewer")
+    visitor.page.mouse.wheel(0, 5_000)
+    visitor.page.wait_for_timeout(600)
+    assert not visitor.page.evaluate(shown)
 
 
 def test_pieces_of_the_text_meet_without_a_gap(served, visit):

@@ -5,6 +5,7 @@ from browsed import add_text, ask, chronicle
 
 pytestmark = [pytest.mark.browser, pytest.mark.allow_hosts(["127.0.0.1"])]
 _UNNAMED = """[...document.querySelectorAll("a[href], button, input, select, textarea, canvas, progress")]
+  .filter((node) => !node.hasAttribute("aria-hidden"))
   .filter((node) => node.getClientRects().length)
   .filter((node) => !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length || node.title))
   .map((node) => node.outerHTML)"""

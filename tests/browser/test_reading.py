@@ -162,6 +162,33 @@ def test_the_strip_counts_every_chunk_once_and_opens_the_one_that_is_pointed_at(
     assert visitor.page.text_content(".strip-told").startswith("chronicle.txt, chunk 1, ")
 
 
+def test_the_legend_shows_the_signs_of_the_strip(room, visit):
+    served, _, answers = room
+    visitor = visit(served)
+    visitor.open(f"/runs/{answers['ledger'].run_id}")
+    visitor.page.wait_for_selector(".strip canvas[aria-label]")
+    keys, strip = visitor.page.evaluate(
+        """() => {
+          const columns = (canvas, top) => {
+            const { width } = canvas;
+            const { data } = canvas.getContext("2d").getImageData(0, top, width, 18);
+            const pixel = (x, y) => data.slice((y * width + x) * 4, (y * width + x) * 4 + 4).join();
+            const column = (x) => Array.from({ length: 18 }, (_, y) => pixel(x, y));
+            const found = Array.from({ length: width }, (_, x) => column(x));
+            return found.filter((one) => one.some((colour) => colour !== "0,0,0,0")).map((one) => one.join(" "));
+          };
+          const strip = document.querySelector(".strip-room canvas");
+          const rows = Array.from({ length: Math.floor(strip.height / 22) }, (_, row) => columns(strip, row * 22));
+          const keys = [...document.querySelectorAll(".legend canvas")].map((canvas) => columns(canvas, 0));
+          return [keys.map((key) => [...new Set(key)]), [...new Set(rows.flat())]];
+        }"""
+    )
+    counts = [int(text.replace(",", "")) for text in visitor.page.locator(".legend b").all_text_contents()]
+    assert [len(key) for key in keys] == [1] * len(counts)
+    assert len({key[0] for key in keys}) == len(counts)
+    assert {key[0] for key, count in zip(keys, counts, strict=True) if count} == set(strip)
+
+
 def test_the_gate_s_decisions_sort_by_any_column(room, visit):
     served, _, answers = room
     run = answers["ledger"].run_id

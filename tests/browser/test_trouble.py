@@ -35,6 +35,10 @@ def test_what_is_not_there_is_said_to_be_not_there(page, folder):
             assert said in page.text_content(".error")
         page.goto(f"{served.url}/runs/nothing/nowhere")
         page.wait_for_selector("h1:has-text('There is nothing here')")
+        assert page.goto(f"{served.url}/nowhere/at/all").status == 404
+        page.wait_for_selector("h1:has-text('There is nothing here')")
+        page.click("nav a[href='/documents']")
+        page.wait_for_selector("h1:has-text('Documents')")
 
 
 def test_a_run_that_failed_says_why_and_offers_to_go_on(page, folder):

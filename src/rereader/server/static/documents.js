@@ -71,7 +71,7 @@ class DocumentsView {
       warnings: [],
       error: null,
     };
-    const card = new JobCard({ ...known, question: name });
+    const card = new JobCard({ ...known, question: name }, () => card.element.remove());
     this.byJob.set(id, { card, name });
     this.cards.append(card.element);
     if (ended(known)) this.hear("job", known);

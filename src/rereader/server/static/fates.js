@@ -2,12 +2,12 @@
 
 /** Kinds of fates from the least to the most; a chunk shows the most that happened to it. */
 export const FATES = [
-  { name: "untouched", words: "not looked at", sign: "·" },
-  { name: "gisted", words: "gisted", sign: "▁", hint: "A short summary of it was made" },
-  { name: "out", words: "left out", sign: "✕", hint: "The gate looked at it and left it out" },
-  { name: "in", words: "let in", sign: "▄", hint: "The gate let it in" },
-  { name: "read", words: "read", sign: "▆", hint: "Its text stood in a prompt of the reader" },
-  { name: "quoted", words: "quoted", sign: "█", hint: "A quote of it was taken up, or is evidence of the answer" },
+  { name: "untouched", words: "not looked at" },
+  { name: "gisted", words: "gisted", hint: "A short summary of it was made" },
+  { name: "out", words: "left out", hint: "The gate looked at it and left it out" },
+  { name: "in", words: "let in", hint: "The gate let it in" },
+  { name: "read", words: "read", hint: "Its text stood in a prompt of the reader" },
+  { name: "quoted", words: "quoted", hint: "A quote of it was taken up, or is evidence of the answer" },
 ];
 const RANKS = new Map(FATES.map((fate, rank) => [fate.name, rank]));
 

@@ -20,15 +20,19 @@ function expected({ tokens_per_second: speed, eta_seconds: eta }) {
 
 /** A card of one job. */
 export class JobCard {
-  /** @param {object} job as the server tells it */
-  constructor(job) {
-    this.steps = 0;
+  /**
+   * @param {object} job as the server tells it
+   * @param {function(): void} dismiss takes away the card of a job that came to no good end
+   */
+  constructor(job, dismiss) {
+    this.node = null;
     this.bar = el("progress", { "aria-label": "Progress of this stage" });
     this.stage = el("span.stage", {});
     this.figures = el("span.small", {});
     this.state = el("b", {});
     this.notes = el("div", {});
     this.stopping = button("Stop", () => this.stop());
+    this.dismissing = button("Dismiss", dismiss);
     this.element = el(
       "section.job.note",
       { "aria-label": KINDS[job.kind] ?? job.kind },
@@ -38,6 +42,7 @@ export class JobCard {
         this.state,
         job.question ? said(shortened(job.question, 200)) : (KINDS[job.kind] ?? job.kind),
         this.stopping,
+        this.dismissing,
       ),
       this.bar,
       el("p.bar", {}, this.stage, this.figures),
@@ -54,12 +59,13 @@ export class JobCard {
     const place = job.state === "waiting" && job.place > 0 ? `, ${job.place} before it` : "";
     this.state.textContent = stateWords(job.state) + place;
     this.stopping.hidden = ended(job);
+    this.dismissing.hidden = !["failed", "stopped"].includes(job.state);
     this.progress(job.progress);
     fill(
       this.notes,
       job.warnings.map((text) => said(text, "p", "warning")),
       job.error && errorPanel({ message: job.error.error, hint: job.error.hint }),
-      job.state === "stopped" && job.run && el(
+      !this.dismissing.hidden && job.run && el(
         "p.small",
         {},
         "The run can be resumed. ",
@@ -68,11 +74,28 @@ export class JobCard {
     );
   }
 
+  /** Show the step that begins; how far the last one had come says nothing of it. */
+  step({ node }) {
+    this.node = node;
+    this.progress(null);
+  }
+
+  /** What a job does that has told no progress yet. */
+  doing() {
+    if (this.job.state !== "working") return "";
+    if (this.node) return spaced(this.node);
+    if (this.job.kind === "add") return "reading the file…";
+    const began = this.job.run && this.job.kind !== "resume"; // the page was opened in the middle of a step
+    return began ? "" : "loading models…";
+  }
+
   /** Show how far the stage has come; null if nothing is known. */
   progress(told) {
     this.bar.hidden = ended(this.job);
     if (!told) {
       this.bar.removeAttribute("value");
+      this.stage.textContent = this.doing();
+      this.figures.textContent = "";
       return;
     }
     if (told.total) {

@@ -148,23 +148,27 @@ class RunView {
     if (!this.data.job) return;
     const job = knownJob(this.data.job) ?? (await readJob(this.data.job).catch(() => null));
     if (!job || ended(job)) return;
-    this.card = new JobCard(job);
+    this.watch(job);
+  }
+
+  watch(job) {
+    this.card = new JobCard(job, () => fill(this.working));
     fill(this.working, this.card.element);
   }
 
   hear(kind, told) {
     if (told.run !== this.data.run.id) return;
-    if (kind === "step") this.growLater();
+    if (kind === "step") {
+      this.card?.step(told);
+      this.growLater();
+    }
     if (kind === "progress") this.card?.progress(told);
     if (kind === "job") this.hearJob(told);
     if (kind === "warning" && this.card) this.card.show(this.card.job);
   }
 
   hearJob(job) {
-    if (!this.card && !ended(job)) {
-      this.card = new JobCard(job);
-      fill(this.working, this.card.element);
-    }
+    if (!this.card && !ended(job)) this.watch(job);
     this.card?.show(job);
     if (ended(job)) this.finish();
     else this.growLater();

@@ -10,6 +10,9 @@ import { plain, said, shortened } from "./text.js";
 
 const RESUMABLE = ["interrupted", "failed", "budget_spent"];
 
+const FORK = "Go on from this step with something changed, as a new run";
+const TOO_LATE = "The answer is decided at the step that is shown; a change comes too late there, so it goes in before";
+
 function descent(run) {
   if (!run.parent) return null;
   const link = el("a", { href: runAddress(run.parent, run.forked_at || null) }, short(run.parent));
@@ -85,8 +88,7 @@ export class RunHead {
   constructor(data) {
     this.data = data;
     this.element = el("header.run-head", {});
-    const title = "Go on from this step with something changed, as a new run";
-    this.fork = el("a.button", { title, hidden: true });
+    this.fork = el("a.button", { hidden: true });
     this.draw();
   }
 
@@ -113,10 +115,12 @@ export class RunHead {
     );
   }
 
-  /** Offer a fork from the step that is shown. */
+  /** Offer a fork from the step that is shown, or from the last one at which a change is not too late. */
   at(step) {
     this.fork.hidden = step === null || this.data.atWork;
-    this.fork.textContent = `Fork from step ${step}`;
-    this.fork.href = runAddress(this.data.run.id, step, { fork: 1 });
+    const from = Math.min(step, this.data.lastOpen ?? step);
+    this.fork.textContent = from ? `Fork from step ${from}` : "Fork from the beginning";
+    this.fork.title = from < step ? TOO_LATE : FORK;
+    this.fork.href = runAddress(this.data.run.id, from, { fork: 1 });
   }
 }

@@ -66,7 +66,7 @@ class RunsView {
   }
 
   card(job) {
-    const card = new JobCard(job);
+    const card = new JobCard(job, () => this.drop(card));
     this.cards.set(job.id, card);
     const watch = el("p", {});
     const node = el("div", {}, card.element, watch);
@@ -77,13 +77,14 @@ class RunsView {
   }
 
   link(card, job) {
-    if (job.run) fill(card.watch, el("a", { href: runAddress(job.run) }, "Watch its steps"));
+    fill(card.watch, job.run && !ended(job) && el("a", { href: runAddress(job.run) }, "Watch its steps"));
   }
 
   hear(kind, told) {
     if (kind === "step") this.readLater();
     const card = this.cards.get(told.job ?? told.id);
     if (kind === "progress" && card) card.progress(told);
+    if (kind === "step" && card) card.step(told);
     if (kind !== "job") return;
     if (!card && !ended(told)) this.card(told);
     else if (card) this.update(card, told);
@@ -93,9 +94,12 @@ class RunsView {
   update(card, job) {
     card.show(job);
     this.link(card, job);
-    if (job.state !== "done") return;
+    if (job.state === "done") this.drop(card);
+  }
+
+  drop(card) {
     card.whole.remove();
-    this.cards.delete(job.id);
+    this.cards.delete(card.job.id);
   }
 
   async read() {

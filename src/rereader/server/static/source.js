@@ -52,8 +52,7 @@ export class SourcePanel {
       this.whole,
     );
     this.element = el("section.source", { "aria-label": "Source text" }, bar, this.room);
-    if (data.documents.length) this.choose(data.documents[0].id);
-    else fill(this.room, el("p.small", {}, "The documents of this run were removed."));
+    this.choose(data.documents[0].id);
   }
 
   /** Let go of what the panel watches. */

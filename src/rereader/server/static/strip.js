@@ -10,13 +10,27 @@ const HEIGHT = 18;
 const GAP = 4;
 const WIDEST = 14;
 const NARROWEST = 3;
+/** Width of a bar of the legend. */
+const KEY = 10;
 /** Part of the height that a bar of each fate takes. */
-const HEIGHTS = [0.12, 0.3, 0.5, 0.6, 0.8, 1];
+const HEIGHTS = [0.12, 0.4, 0.55, 0.7, 0.85, 1];
 
 /** The colours of now: asked for once a drawing, since asking is slow. */
 function palette() {
   const fates = FATES.map(({ name }) => [name, colour(`fate-${name}`)]);
   return { ...Object.fromEntries(fates), paper: colour("paper"), link: colour("link"), ink: colour("ink") };
+}
+
+/** Make a canvas so large (pixels of the page) and empty; returns what draws on it. */
+function cleared(canvas, width, height) {
+  const scale = devicePixelRatio || 1;
+  canvas.width = width * scale;
+  canvas.height = height * scale;
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
+  const context = canvas.getContext("2d");
+  context.scale(scale, scale);
+  return context;
 }
 
 function paint(context, colours, rank, x, y, width) {
@@ -50,7 +64,12 @@ export class Strip {
     );
     this.canvas = el("canvas", { tabindex: "0", role: "img" });
     this.told = el("p.small.strip-told", {}, "Point at a chunk, or walk with the arrow keys; Enter opens it.");
-    this.legend = el("ul.legend", { "aria-label": "What had become of the chunks" });
+    this.keys = FATES.map(() => el("canvas.key", { "aria-hidden": "true" }));
+    this.counts = FATES.map(() => el("b", {}));
+    const items = FATES.map(({ words, hint }, rank) =>
+      el("li", { title: hint }, this.keys[rank], ` ${words} `, this.counts[rank]),
+    );
+    this.legend = el("ul.legend", { "aria-label": "What had become of the chunks" }, items);
     this.element = el("div.strip", {}, el("div.strip-room.scrolls", {}, this.canvas), this.legend, this.told);
     this.canvas.addEventListener("mousemove", (event) => this.point(this.under(event)));
     this.canvas.addEventListener("click", (event) => this.pick(this.under(event)));
@@ -79,16 +98,9 @@ export class Strip {
   tell() {
     const counts = FATES.map(() => 0);
     for (const rank of this.ranks) counts[rank] += 1;
-    const items = FATES.map(({ name, words, sign, hint }, rank) =>
-      el(
-        "li",
-        { title: hint },
-        el(`span.key.fate-${name}`, { "aria-hidden": "true" }, sign),
-        ` ${words} `,
-        el("b", {}, count(counts[rank])),
-      ),
-    );
-    this.legend.replaceChildren(...items);
+    this.counts.forEach((node, rank) => {
+      node.textContent = count(counts[rank]);
+    });
     const summary = FATES.map(({ words }, rank) => `${words} ${counts[rank]}`).join(", ");
     this.canvas.setAttribute(
       "aria-label",
@@ -107,15 +119,9 @@ export class Strip {
   draw() {
     if (!this.element.clientWidth) return;
     this.measure();
-    const scale = devicePixelRatio || 1;
-    const [width, height] = [this.columns * this.cell, Math.max(1, this.rows) * (HEIGHT + GAP)];
-    this.canvas.width = width * scale;
-    this.canvas.height = height * scale;
-    this.canvas.style.width = `${width}px`;
-    this.canvas.style.height = `${height}px`;
-    const context = this.canvas.getContext("2d");
-    context.scale(scale, scale);
     const colours = palette();
+    this.keys.forEach((key, rank) => paint(cleared(key, KEY, HEIGHT), colours, rank, 0, 0, KEY));
+    const context = cleared(this.canvas, this.columns * this.cell, Math.max(1, this.rows) * (HEIGHT + GAP));
     for (let place = 0; place < this.fates.count; place += 1) {
       const x = (place % this.columns) * this.cell;
       const y = Math.floor(place / this.columns) * (HEIGHT + GAP);

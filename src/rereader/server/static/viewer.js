@@ -11,6 +11,12 @@ const MARGIN = 400;
 const CHARACTERS_A_LINE = 70;
 const PIXELS_A_LINE = 26;
 const NEAR = "1500px";
+/** Milliseconds after which the browser has told what came near the window. */
+const LOOK = 80;
+const MOST_LOOKS = 25;
+/** Looks in a row at which all was in its place. */
+const QUIET = 2;
+const MOVES = ["wheel", "pointerdown", "touchstart", "keydown"];
 
 /** Where a slab that was cut at an offset really ends: after a line, or a word, that begins soon behind it. */
 function breakAfter(slice, offset) {
@@ -35,12 +41,14 @@ export class Viewer {
     this.ranges = [];
     this.target = null;
     this.turn = 0;
+    this.held = false;
     this.size = Math.max(SLAB, Math.ceil(length / MOST_SLABS));
     this.element = el("div.viewer", { tabindex: "0", role: "region", "aria-label": label });
     this.slabs = [];
     for (let start = 0; start < length; start += this.size) this.addSlab(start);
     this.observer = new IntersectionObserver((seen) => this.scrolled(seen), { root: this.element, rootMargin: NEAR });
     for (const slab of this.slabs) this.observer.observe(slab.node);
+    for (const kind of MOVES) this.element.addEventListener(kind, () => { this.held = false; }, { passive: true });
   }
 
   addSlab(start) {
@@ -79,16 +87,37 @@ export class Viewer {
     await Promise.all(around.map((slab) => this.load(slab)));
     if (turn !== this.turn) return;
     this.draw();
-    this.scrollToTarget(first, focus);
+    this.scrollToTarget(first);
+    if (focus) this.showFocus();
+    await this.hold(first, turn);
   }
 
-  scrollToTarget(first, focus) {
+  /** Bring the target into the upper part; returns how far it was from there (pixels). */
+  scrollToTarget(first) {
     const found = this.element.querySelector("mark.target") ?? this.slabs[first]?.node;
-    if (!found) return;
+    if (!found) return 0;
     const inside = found.getBoundingClientRect();
     const outside = this.element.getBoundingClientRect();
+    const before = this.element.scrollTop;
     this.element.scrollTop += inside.top - outside.top - outside.height / 3;
-    if (!focus) return;
+    return Math.abs(this.element.scrollTop - before);
+  }
+
+  /** Keep the target in its place while its neighbours get their true height, unless the reader scrolls. */
+  async hold(first, turn) {
+    this.held = true;
+    for (let look = 0, quiet = 0; look < MOST_LOOKS && quiet < QUIET; look += 1) {
+      await new Promise((resolve) => { setTimeout(resolve, LOOK); });
+      const coming = this.slabs.filter((slab) => slab.near && slab.loading && !slab.slice);
+      await Promise.allSettled(coming.map((slab) => slab.loading));
+      if (turn !== this.turn || !this.held) return;
+      quiet = this.scrollToTarget(first) < 1 && !coming.length ? quiet + 1 : 0;
+    }
+    this.held = false;
+  }
+
+  showFocus() {
+    const outside = this.element.getBoundingClientRect();
     this.focusTarget();
     if (outside.top > innerHeight - 80 || outside.bottom < 80) this.element.scrollIntoView({ block: "start" });
   }

@@ -17,7 +17,7 @@ const MOST_STEPS = 200;
  */
 export async function watchJob(room, id, done) {
   const job = knownJob(id) ?? (await readJob(id));
-  const card = new JobCard(job);
+  const card = new JobCard(job, () => fill(room));
   const steps = el("ol.steps", { "aria-label": "Steps so far" });
   fill(room, card.element, steps);
   const hear = (kind, told) => {
@@ -36,7 +36,7 @@ export async function watchJob(room, id, done) {
 }
 
 function showStep(card, steps, { run, step, node }) {
-  card.progress(null);
+  card.step({ node });
   steps.append(el("li", { value: String(step) }, el("a", { href: runAddress(run, step) }, node)));
   if (steps.children.length > MOST_STEPS) steps.firstChild.remove();
   announce(`Step ${step}: ${node}`);
