@@ -5,10 +5,11 @@ import json
 import pytest
 
 from rereader.cli.main import run
-from rereader.evals.forgetting import courses_of, survival_of
+from rereader.evals.forgetting import courses_of
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
 from rereader.models.tokens import TokenCounter
+from rereader.runs.blame import survival
 from rereader.schema import InputError
 from rereader.testing.sessions import scripted_session
 from rereader.testing.texts import essay, plant
@@ -57,7 +58,7 @@ def test_each_system_has_its_curve(bench):
     courses = courses_of(library, rows)
     assert [len(found) for found in courses.values()] == [2, 1]
     assert courses["forgetful"][0].losses and courses["forgetful"][1].known_at_end
-    curves = survival_of(library, rows)
+    curves = {system: survival(found) for system, found in courses.items()}
     assert curves["forgetful"][:2] == (1.0, 0.5) and set(curves["faithful"]) == {1.0}
 
 
@@ -89,7 +90,7 @@ def test_a_quote_counts_where_its_span_holds_the_answer(bench):
 def test_a_run_that_is_not_in_the_workspace_is_told(bench):
     library, row = bench
     with pytest.raises(InputError, match="no run"):
-        survival_of(library, [row("s", ["Nothing."], run_id="f" * 12)])
+        courses_of(library, [row("s", ["Nothing."], run_id="f" * 12)])
 
 
 def test_the_command_makes_the_table(bench, tmp_path, capsys):

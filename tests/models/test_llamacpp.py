@@ -100,7 +100,7 @@ def test_sixteen_bits_are_near_on_average(tmp_path: Path, family: str) -> None:
     finally:
         usual.close()
         exact.close()
-    assert 0 < off.mean() < 0.02, off
+    assert 0 < off.mean() < 0.02 and off.max() < 0.15, off
     assert usual.fingerprint != exact.fingerprint
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rereader.evals.rows import Row, results
 from rereader.memory.library import Library
-from rereader.runs.blame import Course, Known, course, survival
+from rereader.runs.blame import Course, Known, course
 from rereader.schema import Span
 from rereader.tools.wording import holds, normalise
 
@@ -35,11 +35,6 @@ def courses_of(library: Library, rows: Iterable[Row]) -> dict[str, list[Course]]
         if row.get("run_id") and row["gold"]:
             found[row["system"]] += _courses(library, row)
     return dict(found)
-
-
-def survival_of(library: Library, rows: Iterable[Row]) -> dict[str, tuple[float, ...]]:
-    """The survival curve of each system, see :func:`rereader.runs.blame.survival`."""
-    return {system: survival(courses) for system, courses in courses_of(library, rows).items()}
 
 
 def _courses(library: Library, row: Row) -> Iterator[Course]:

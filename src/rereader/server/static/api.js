@@ -6,7 +6,7 @@ import { offline, storedAnswer } from "./stored.js";
 const AGAIN = 5_000;
 
 /** What the server refused or could not do. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, message, hint) {
     super(message);
     this.status = status;
