@@ -34,7 +34,7 @@ def add_forgetting(bench_app: typer.Typer) -> None:
 
         For example:
 
-            rereader bench run needles-together --workspace kept --out rows.jsonl
+            rereader bench run needles_together --workspace kept --out rows.jsonl
 
             rereader bench forgetting rows.jsonl --workspace kept
         """
