@@ -75,4 +75,16 @@ def load_quantised(path: Any, bits: Bits, dtype: torch.dtype, device: str, **opt
     place = {"device_map": {"": device}, "output_loading_info": True}
     model, info = auto.from_pretrained(path, quantization_config=config, dtype=dtype, **place, **options)
     check_whole(path, info)
+    _leave_unpacked(model)
     return model
+
+
+def _leave_unpacked(model: Any) -> None:
+    """Keep 4-bit layers as they were made.
+
+    On CPUs with bfloat16 units bitsandbytes packs their weights anew at the first call, which fails for widths that are
+    no multiple of its blocks, and multiplies in 16 bits whatever precision was asked for.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
