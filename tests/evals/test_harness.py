@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rereader.evals import environment as machine
 from rereader.evals.environment import describe_commit, describe_environment
 from rereader.evals.harness import Outcome, run_bench
 from rereader.evals.items import Item
@@ -164,6 +165,7 @@ def test_the_first_line_describes_the_environment(session: FakeSession, tmp_path
     wanted = {
         "platform",
         "cpus",
+        "cpu_units",
         "python",
         "packages",
         "commit",
@@ -337,3 +339,15 @@ def test_a_given_workspace_is_kept(session: FakeSession, tmp_path: Path) -> None
 def test_the_commit_of_a_folder_outside_git(tmp_path: Path) -> None:
     assert describe_commit(tmp_path) == {"commit": None, "dirty": None}
     assert describe_environment()["packages"]
+
+
+def test_what_every_core_can_compute_with_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = tmp_path / "cpuinfo"
+    monkeypatch.setattr(machine, "_CPU_FACTS", facts)
+    assert machine.cpu_units() is None
+    facts.write_text("processor : 0\nflags\t\t: fpu avx2 amx_bf16\n\nprocessor : 1\nflags\t\t: fpu avx2 avx512f\n")
+    assert machine.cpu_units() == ["avx2"]
+    facts.write_text("Features\t: fp asimd bf16\n")
+    assert machine.cpu_units() == ["asimd", "bf16"]
+    facts.write_text("")
+    assert machine.cpu_units() == []

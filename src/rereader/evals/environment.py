@@ -22,6 +22,9 @@ PACKAGES = (
     "sentence-transformers",
     "gguf",
 )
+UNITS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
+"""What a CPU may compute with; reading speeds differ by ten times between them."""
+_CPU_FACTS = Path("/proc/cpuinfo")
 
 
 def describe_environment() -> dict[str, Any]:
@@ -31,10 +34,24 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
+        "cpu_units": cpu_units(),
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         **describe_commit(Path(__file__).resolve().parent),
     }
+
+
+def cpu_units() -> list[str] | None:
+    """Those of ``UNITS`` that every core has; ``None`` where the system does not tell (only Linux does)."""
+    try:
+        told = _CPU_FACTS.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # x86 calls the line "flags", ARM "Features".
+    cores = [
+        set(line.partition(":")[2].split()) for line in told.splitlines() if line.startswith(("flags", "Features"))
+    ]
+    return [unit for unit in UNITS if cores and all(unit in core for core in cores)]
 
 
 def describe_commit(folder: Path) -> dict[str, Any]:
