@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rereader.models.base import Cancel, Embedder, Float32Array, TextKind
 from rereader.models.files import hash_file
+from rereader.models.hub_kernels import no_hub_kernels
 from rereader.models.windows import cut_windows
 from rereader.schema.errors import InputError, Interrupted, MissingExtra, ModelError
 
@@ -97,7 +98,8 @@ class SentenceEmbedder(Embedder):
             ModelError: If the folder is not such a model.
         """
         try:
-            import sentence_transformers
+            with no_hub_kernels():
+                import sentence_transformers
             import torch
         except ImportError as error:
             raise MissingExtra("Embedding with a model", "local") from error

@@ -23,6 +23,7 @@ from rereader.models import batching
 from rereader.models.base import Cancel, Capabilities, Float32Array, Generation, LanguageModel, Prompt, Sampling
 from rereader.models.calibration import Calibration
 from rereader.models.files import hash_file, share, writing
+from rereader.models.hub_kernels import no_hub_kernels
 from rereader.models.rendering import Renderer
 from rereader.schema.errors import InputError, Interrupted, MissingExtra, ModelError
 
@@ -48,7 +49,8 @@ def require_peft() -> Any:
         MissingExtra: If it is not installed.
     """
     try:
-        import peft
+        with no_hub_kernels():
+            import peft
     except ImportError as error:
         raise MissingExtra("Adapters", "train") from error
     return peft

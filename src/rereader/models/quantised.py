@@ -11,6 +11,7 @@ import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
+from rereader.models.hub_kernels import no_hub_kernels
 from rereader.schema.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def load_quantised(path: Any, bits: Bits, dtype: torch.dtype, device: str, **opt
         )
     auto: Any = AutoModelForCausalLM
     place = {"device_map": {"": device}, "output_loading_info": True}
-    model, info = auto.from_pretrained(path, quantization_config=config, dtype=dtype, **place, **options)
+    with no_hub_kernels():
+        model, info = auto.from_pretrained(path, quantization_config=config, dtype=dtype, **place, **options)
     check_whole(path, info)
     _leave_unpacked(model)
     return model
