@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rereader.memory.migrations import MIGRATIONS
+from rereader.models.files import make_private
 from rereader.schema import Busy, StoreError
 
 BUSY_SECONDS = 60.0
@@ -30,6 +31,7 @@ class Database:
         self._lock = threading.RLock()
         self._depth = 0
         with translated(path):
+            make_private(path)
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )

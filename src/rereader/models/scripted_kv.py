@@ -49,7 +49,7 @@ class ScriptedBlock:
     def save(self, path: Path, precision: KVPrecision) -> None:
         """Write it as JSON, all or nothing; less precision drops nothing."""
         fields = {**asdict(self), "precision": precision}
-        with writing(path) as beside:
+        with writing(path, for_all=False) as beside:
             beside.write_text(json.dumps({**fields, _CHECKSUM: _checksum(fields)}), encoding="utf-8")
 
 
