@@ -204,7 +204,7 @@ class Bank:
             except UnusableBlock as error:
                 lost[row["chunk"]] = str(error)
             bad.add(row["key"])
-        self._forget(bad)
+        self.forget(bad)
         self._touch(block_set, found)
         return found, lost
 
@@ -212,7 +212,7 @@ class Bank:
         """Chunks whose file is gone or has another size; they are forgotten, so that they are made again."""
         rows = self._database.rows("SELECT chunk, key, bytes FROM kv_blocks WHERE kv_set = ?", (block_set.id,))
         lost = [row for row in rows if not self.files.looks_whole(row["key"], row["bytes"])]
-        self._forget({row["key"] for row in lost})
+        self.forget({row["key"] for row in lost})
         return sorted(row["chunk"] for row in lost)
 
     def held(self) -> int:
@@ -245,7 +245,7 @@ class Bank:
             raise _too_many(needed, held, limit)
         if needed > free:
             raise _no_room(needed, max(0, free), self.files.folder)
-        self._forget(going)
+        self.forget(going)
         return len(going)
 
     def check_disk(self, needed: int) -> None:
@@ -276,6 +276,16 @@ class Bank:
         """Files that no row names and that are older than so many seconds."""
         return self.files.others({row["key"] for row in self._database.rows("SELECT key FROM kv_blocks")}, age)
 
+    def forget(self, keys: Collection[str]) -> None:
+        """Let go of the blocks of keys, first the rows of all chunks that have them; whoever needs one makes it again.
+
+        Raises:
+            StoreError: If a file cannot be deleted.
+        """
+        if keys:
+            self._database.execute_many("DELETE FROM kv_blocks WHERE key = ?", [(key,) for key in keys])
+            self.drop_files(keys)
+
     def _rows(self, block_set: BlockSet, chunks: Collection[int]) -> Iterator[Row]:
         query = "SELECT * FROM kv_blocks WHERE chunk IN ({}) AND kv_set = ? ORDER BY chunk"
         yield from self._in(query, sorted(set(chunks)), block_set.id)
@@ -286,12 +296,6 @@ class Bank:
         for first in range(0, len(wanted), _BATCH):
             part = wanted[first : first + _BATCH]
             yield from self._database.rows(query.format(",".join("?" * len(part))), (*part, *more))
-
-    def _forget(self, keys: Collection[str]) -> None:
-        """Delete the files of keys, and first the rows of all chunks that have them."""
-        if keys:
-            self._database.execute_many("DELETE FROM kv_blocks WHERE key = ?", [(key,) for key in keys])
-            self.drop_files(keys)
 
     def _touch(self, block_set: BlockSet, chunks: Collection[int]) -> None:
         query, now = "UPDATE kv_blocks SET used_at = ? WHERE kv_set = ? AND chunk = ?", time.time()

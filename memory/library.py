@@ -92,6 +92,10 @@ class Library:
         )
         return {row["document_id"] for row in rows if self.is_at_work(row["run_id"])}
 
+    def is_busy(self, document_id: str) -> bool:
+        """Whether some process is adding a document, or running a run on it."""
+        return held(self.adding_lock(document_id)) or document_id in self.being_read()
+
     def is_at_work(self, run_id: str) -> bool:
         """Whether a process is running this run now."""
         return held(self.run_lock(run_id))
