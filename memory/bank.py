@@ -236,7 +236,7 @@ class Bank:
         self.files.sweep(self.leftovers(STALE_SECONDS))
         limit, held, free = self.limit, self.held(), self.files.free() - _RESERVE
         going: list[str] = []
-        for row in self._by_use(keep):
+        for row in self.by_use(keep):
             if held + needed <= limit and needed <= free:
                 break
             going.append(row["key"])
@@ -247,6 +247,15 @@ class Bank:
             raise _no_room(needed, max(0, free), self.files.folder)
         self.forget(going)
         return len(going)
+
+    def by_use(self, keep: Collection[int]) -> list[Row]:
+        """Key and bytes of each block that is in none of the sets to keep, the one used longest ago first."""
+        marks = ",".join("?" * len(keep))
+        query = (
+            "SELECT key, MAX(bytes) AS bytes FROM kv_blocks GROUP BY key "
+            f"HAVING SUM(kv_set IN ({marks})) = 0 ORDER BY MAX(used_at), key"
+        )
+        return self._database.rows(query, list(keep))
 
     def check_disk(self, needed: int) -> None:
         """Make sure that the disk has room for so many bytes more.
@@ -301,15 +310,6 @@ class Bank:
         query, now = "UPDATE kv_blocks SET used_at = ? WHERE kv_set = ? AND chunk = ?", time.time()
         if chunks:
             self._database.execute_many(query, [(now, block_set.id, chunk) for chunk in chunks])
-
-    def _by_use(self, keep: Collection[int]) -> list[Row]:
-        """Blocks that may go, the one used longest ago first."""
-        marks = ",".join("?" * len(keep))
-        query = (
-            "SELECT key, MAX(bytes) AS bytes FROM kv_blocks GROUP BY key "
-            f"HAVING SUM(kv_set IN ({marks})) = 0 ORDER BY MAX(used_at), key"
-        )
-        return self._database.rows(query, list(keep))
 
 
 _SETS_OF = "SELECT kv_sets.id FROM kv_sets JOIN chunkings ON chunkings.id = chunking WHERE document_id = ?"

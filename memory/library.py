@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from rereader.memory.heat import Heat, heats
 from rereader.memory.locks import held, lock_at, taken
 from rereader.memory.parts import PartStore
 from rereader.memory.records import RecordStore
+from rereader.memory.removing import delete_owned
 from rereader.memory.runs import RunStore
 from rereader.memory.vectors import VectorStore
 from rereader.memory.working import WorkingMemory
@@ -69,6 +69,10 @@ class Library:
         """Where the page that ``rereader open`` writes of a run lies."""
         return self.workspace / "runs" / f"{run_id}.html"
 
+    def files_of(self, run_id: str) -> list[Path]:
+        """The files of a run: checkpoints, page, lock."""
+        return sorted((self.workspace / "runs").glob(f"{run_id}.*"))
+
     @contextmanager
     def adding(self, document_id: str, meanwhile: Callable[[], None]) -> Iterator[None]:
         """Let one process at a time compress a document; a second one waits and then finds the work done.
@@ -91,6 +95,12 @@ class Library:
             (but,),
         )
         return {row["document_id"] for row in rows if self.is_at_work(row["run_id"])}
+
+    def at_work(self) -> bool:
+        """Whether some process is adding a document or running a run."""
+        rows = self.database.rows("SELECT id FROM runs WHERE status = 'running'")
+        adding = any(held(path) for path in (self.workspace / "index").glob("*.lock"))
+        return adding or any(self.is_at_work(row["id"]) for row in rows)
 
     def is_busy(self, document_id: str) -> bool:
         """Whether some process is adding a document, or running a run on it."""
@@ -135,12 +145,7 @@ class Library:
             for chunking in chunkings:
                 self.fulltext.drop(chunking["id"])
             for owner in (document.id, *(run["run_id"] for run in runs)):
-                database.execute(
-                    "DELETE FROM gists WHERE record_id IN (SELECT id FROM records WHERE run_id = ?)", (owner,)
-                )
-                database.execute("DELETE FROM records WHERE run_id = ?", (owner,))
-                database.execute("DELETE FROM runs WHERE id = ?", (owner,))
-                database.execute("INSERT OR REPLACE INTO tombstones VALUES (?, 'removed', ?)", (owner, time.time()))
+                delete_owned(database, owner, "removed")
             database.execute(
                 "DELETE FROM calls WHERE key IN (SELECT key FROM call_documents WHERE document_id = ?)",
                 (document.id,),
@@ -149,8 +154,8 @@ class Library:
         self.vectors.drop_files([space["id"] for space in spaces])
         self.bank.drop_files(blocks)
         for run in runs:
-            for leftover in (self.workspace / "runs").glob(f"{run['run_id']}.*"):
-                leftover.unlink()
+            for leftover in self.files_of(run["run_id"]):
+                leftover.unlink(missing_ok=True)
         for kept in (self.workspace / "kv").glob(f"*{document.id[:_SHORT]}*"):
             kept.unlink()
         self.adding_lock(document.id).unlink(missing_ok=True)

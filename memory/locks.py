@@ -6,7 +6,7 @@ They say who is at work; what keeps the rows whole is SQLite. The system lets go
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -61,3 +61,13 @@ def alone(path: Path, message: str, hint: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def caring(workspace: Path) -> AbstractContextManager[None]:
+    """Hold the lock that one process has while it repairs, tidies or replaces a workspace.
+
+    Raises:
+        AtWork: If another one has it.
+    """
+    told = f"Another process takes care of the workspace {workspace} now."
+    return alone(workspace / "care.lock", told, "Wait for it to end, then run the same again.")

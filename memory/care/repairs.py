@@ -7,7 +7,7 @@ What a process is at work on is left alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 
 from rereader.memory.care import faults
 from rereader.memory.care.debris import delete_files, orphan_files, orphan_tables
@@ -15,7 +15,6 @@ from rereader.memory.care.depth import Depth
 from rereader.memory.care.shape import missing_parts
 from rereader.memory.invariants import broken_cuts
 from rereader.memory.library import Library
-from rereader.memory.locks import alone
 from rereader.models.files import PRIVATE_FILE
 from rereader.schema import StoreError
 from rereader.schema.findings import Finding, listed
@@ -196,7 +195,7 @@ MENDS: tuple[Mend, ...] = (
 
 
 def repair(library: Library, depth: Depth, mends: Sequence[Mend] = MENDS) -> list[Finding]:
-    """Mend what can be mended; call it while :func:`caring`. What could not is a finding, too; check it afterwards."""
+    """Mend what can be mended; call it while ``caring``. What could not is a finding, too; check it afterwards."""
     found: list[Finding] = []
     for mend in mends:
         try:
@@ -205,15 +204,6 @@ def repair(library: Library, depth: Depth, mends: Sequence[Mend] = MENDS) -> lis
             told = f"{mend.__name__.replace('_', ' ')} could not be mended: {error}"
             found.append(Finding(told, "problem", "See what is found below."))
     return found
-
-
-def caring(library: Library) -> AbstractContextManager[None]:
-    """Hold the lock that one process has while it repairs, tidies or replaces a workspace."""
-    return alone(
-        library.workspace / "care.lock",
-        f"Another process takes care of the workspace {library.workspace} now.",
-        "Wait for it to end, then run the same again.",
-    )
 
 
 def _mended(what: str, wrong: Sequence[str]) -> list[Finding]:

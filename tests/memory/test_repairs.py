@@ -14,7 +14,7 @@ from rereader.memory.care.contents import check_contents
 from rereader.memory.care.depth import Depth
 from rereader.memory.invariants import check_library
 from rereader.memory.library import Library
-from rereader.memory.locks import lock_at
+from rereader.memory.locks import caring, lock_at
 from rereader.runs.doctor.checkpoints import checkpoints_open
 from rereader.runs.doctor.scope import Scope
 from rereader.runs.doctor.workspace import mend_workspace
@@ -176,7 +176,7 @@ def test_what_a_process_is_at_work_on_is_left_alone(folder, answers):
 
 
 def test_one_at_a_time(folder, answers):
-    with Library(folder) as library, repairs.caring(library), pytest.raises(AtWork, match="takes care"):
+    with Library(folder) as library, caring(library.workspace), pytest.raises(AtWork, match="takes care"):
         mend(folder)
 
 

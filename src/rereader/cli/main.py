@@ -23,6 +23,7 @@ _COMMANDS = {
     "remove": "rereader.cli.documents:remove",
     "estimate": "rereader.cli.estimating:estimate",
     "doctor": "rereader.cli.doctor:doctor",
+    "gc": "rereader.cli.keeping:gc",
     "serve": "rereader.cli.serve:serve",
     "mcp": "rereader.cli.mcp:mcp",
     "show": "rereader.cli.runs:show",

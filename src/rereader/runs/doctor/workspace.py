@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rereader.memory.care.contents import check_contents
 from rereader.memory.care.depth import Depth
-from rereader.memory.care.repairs import caring, repair
+from rereader.memory.care.repairs import repair
 from rereader.memory.invariants import check_library, stored_version
 from rereader.memory.library import Library
+from rereader.memory.locks import caring
 from rereader.memory.migrations import MIGRATIONS
 from rereader.runs.doctor.checkpoints import checkpoints_open, drop_broken
 from rereader.runs.doctor.scope import Scope
@@ -42,7 +43,7 @@ def mend_workspace(scope: Scope) -> list[Finding]:
     if not (folder / "library.db").is_file():
         return []
     version, depth = stored_version(folder), Depth(scope.measure, scope.listen)
-    with Library(folder, scope.config.kv_bytes) as library, caring(library):
+    with Library(folder, scope.config.kv_bytes) as library, caring(folder):
         found = [*repair(library, depth), *drop_broken(library, depth)]
     if version < len(MIGRATIONS):
         found.insert(0, Finding(f"the schema was upgraded from version {version} to {len(MIGRATIONS)}", "mended"))
