@@ -12,8 +12,7 @@ from rich.text import Text
 
 from rereader.cli import options
 from rereader.cli.console import notes, output, print_json
-from rereader.cli.progress import listener
-from rereader.schema import Event
+from rereader.cli.progress import progress_shown
 
 if TYPE_CHECKING:
     from rereader.runs.doctor.examination import Examined
@@ -53,8 +52,8 @@ def doctor(
     from rereader.runs.doctor.workspace import mend_workspace
 
     config = options.configuration(workspace)
-    with listener(quiet=False) as listen:
-        scope = Scope(config, measure, _say, lambda progress: listen(Event("progress", "", progress=progress)))
+    with progress_shown(quiet=False) as listen:
+        scope = Scope(config, measure, _say, listen)
         mended = [Examined("repair", finding) for finding in mend_workspace(scope)] if repair else []
         found = examine(scope)
     well = is_well([*mended, *found])

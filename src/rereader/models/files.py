@@ -131,10 +131,10 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
-def sync_tree(folder: Path) -> None:
-    """Force every file and folder below ``folder`` to the disk and make the files readable for all."""
+def sync_tree(folder: Path, *, for_all: bool = True) -> None:
+    """Force every file and folder below ``folder`` to the disk; if they are ``for_all``, all may read the files."""
     for path in [*folder.rglob("*"), folder]:
-        if path.is_file():
+        if for_all and path.is_file():
             path.chmod(0o644)
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -143,9 +143,12 @@ def sync_tree(folder: Path) -> None:
             os.close(handle)
 
 
-def replace_folder(new: Path, target: Path) -> None:
-    """Put the finished folder ``new`` in the place of ``target``; a reader sees the old one, none, or the new one."""
-    sync_tree(new)
+def replace_folder(new: Path, target: Path, *, for_all: bool = True) -> None:
+    """Put the finished folder ``new`` in the place of ``target``; a reader sees the old one, none, or the new one.
+
+    If it is not ``for_all``, its files keep the rights that they have.
+    """
+    sync_tree(new, for_all=for_all)
     if target.exists():
         old = new.with_name(f"{new.name}-old")
         target.rename(old)

@@ -9,13 +9,13 @@ import typer
 
 from rereader.cli import options
 from rereader.cli.console import agreed, notes, output, print_json
-from rereader.cli.progress import listener
+from rereader.cli.progress import progress_shown
 from rereader.memory.block_files import size_text
 from rereader.memory.care.collecting import KINDS, Kind, Plan, Wanted, make_plan, workspace_bytes
 from rereader.memory.care.sweeping import sweep
 from rereader.memory.library import Library
 from rereader.memory.locks import caring
-from rereader.schema import Event, InputError
+from rereader.schema import InputError
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -104,8 +104,8 @@ def parse_size(text: str) -> int:
 
 
 def _carry_out(library: Library, plan: Plan) -> list[str]:
-    with listener(quiet=False) as listen:
-        return sweep(library, plan, lambda progress: listen(Event("progress", "", progress=progress)))
+    with progress_shown(quiet=False) as listen:
+        return sweep(library, plan, listen)
 
 
 def _show(plan: Plan, done: list[str], after: int, over: int, *, dry_run: bool, json: bool) -> None:
