@@ -204,7 +204,7 @@ class Bank:
             except UnusableBlock as error:
                 lost[row["chunk"]] = str(error)
             bad.add(row["key"])
-        self._forget(bad)
+        self.forget(bad)
         self._touch(block_set, found)
         return found, lost
 
@@ -212,7 +212,7 @@ class Bank:
         """Chunks whose file is gone or has another size; they are forgotten, so that they are made again."""
         rows = self._database.rows("SELECT chunk, key, bytes FROM kv_blocks WHERE kv_set = ?", (block_set.id,))
         lost = [row for row in rows if not self.files.looks_whole(row["key"], row["bytes"])]
-        self._forget({row["key"] for row in lost})
+        self.forget({row["key"] for row in lost})
         return sorted(row["chunk"] for row in lost)
 
     def held(self) -> int:
@@ -236,7 +236,7 @@ class Bank:
         self.files.sweep(self.leftovers(STALE_SECONDS))
         limit, held, free = self.limit, self.held(), self.files.free() - _RESERVE
         going: list[str] = []
-        for row in self._by_use(keep):
+        for row in self.by_use(keep):
             if held + needed <= limit and needed <= free:
                 break
             going.append(row["key"])
@@ -245,8 +245,17 @@ class Bank:
             raise _too_many(needed, held, limit)
         if needed > free:
             raise _no_room(needed, max(0, free), self.files.folder)
-        self._forget(going)
+        self.forget(going)
         return len(going)
+
+    def by_use(self, keep: Collection[int]) -> list[Row]:
+        """Key and bytes of each block that is in none of the sets to keep, the one used longest ago first."""
+        marks = ",".join("?" * len(keep))
+        query = (
+            "SELECT key, MAX(bytes) AS bytes FROM kv_blocks GROUP BY key "
+            f"HAVING SUM(kv_set IN ({marks})) = 0 ORDER BY MAX(used_at), key"
+        )
+        return self._database.rows(query, list(keep))
 
     def check_disk(self, needed: int) -> None:
         """Make sure that the disk has room for so many bytes more.
@@ -276,6 +285,16 @@ class Bank:
         """Files that no row names and that are older than so many seconds."""
         return self.files.others({row["key"] for row in self._database.rows("SELECT key FROM kv_blocks")}, age)
 
+    def forget(self, keys: Collection[str]) -> None:
+        """Let go of the blocks of keys, first the rows of all chunks that have them; whoever needs one makes it again.
+
+        Raises:
+            StoreError: If a file cannot be deleted.
+        """
+        if keys:
+            self._database.execute_many("DELETE FROM kv_blocks WHERE key = ?", [(key,) for key in keys])
+            self.drop_files(keys)
+
     def _rows(self, block_set: BlockSet, chunks: Collection[int]) -> Iterator[Row]:
         query = "SELECT * FROM kv_blocks WHERE chunk IN ({}) AND kv_set = ? ORDER BY chunk"
         yield from self._in(query, sorted(set(chunks)), block_set.id)
@@ -287,25 +306,10 @@ class Bank:
             part = wanted[first : first + _BATCH]
             yield from self._database.rows(query.format(",".join("?" * len(part))), (*part, *more))
 
-    def _forget(self, keys: Collection[str]) -> None:
-        """Delete the files of keys, and first the rows of all chunks that have them."""
-        if keys:
-            self._database.execute_many("DELETE FROM kv_blocks WHERE key = ?", [(key,) for key in keys])
-            self.drop_files(keys)
-
     def _touch(self, block_set: BlockSet, chunks: Collection[int]) -> None:
         query, now = "UPDATE kv_blocks SET used_at = ? WHERE kv_set = ? AND chunk = ?", time.time()
         if chunks:
             self._database.execute_many(query, [(now, block_set.id, chunk) for chunk in chunks])
-
-    def _by_use(self, keep: Collection[int]) -> list[Row]:
-        """Blocks that may go, the one used longest ago first."""
-        marks = ",".join("?" * len(keep))
-        query = (
-            "SELECT key, MAX(bytes) AS bytes FROM kv_blocks GROUP BY key "
-            f"HAVING SUM(kv_set IN ({marks})) = 0 ORDER BY MAX(used_at), key"
-        )
-        return self._database.rows(query, list(keep))
 
 
 _SETS_OF = "SELECT kv_sets.id FROM kv_sets JOIN chunkings ON chunkings.id = chunking WHERE document_id = ?"

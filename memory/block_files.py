@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rereader.memory.database import translated
+from rereader.models.files import PRIVATE_FOLDER
 from rereader.models.kvmemory import KVMemory, KVPrecision, UnusableBlock
 from rereader.schema import StoreError
 
@@ -51,7 +52,8 @@ class BlockFiles:
         """
         path = self.path(key)
         with translated(self.folder / "blocks"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self.folder, path.parent):
+                folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
             block.save(path, precision)
             return Sealed(path.stat().st_size, block.digest)
 

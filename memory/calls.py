@@ -111,6 +111,19 @@ def unpack_scores(reply: bytes) -> TokenScores:
     return TokenScores(texts, head["read"])
 
 
+def check_reply(method: str, reply: bytes) -> None:
+    """Make sure that a stored reply can be read.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    unpack = {"generate": unpack_generation, "look": unpack_scores}.get(method, unpack_floats)
+    try:
+        unpack(reply)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no reply of {method}") from error
+
+
 def pack_floats(values: NDArray[np.float32]) -> bytes:
     """A float32 vector as little-endian bytes."""
     return values.astype("<f4").tobytes()

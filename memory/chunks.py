@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from sqlite3 import Row
 
 from rereader.memory.database import Database
 from rereader.memory.fulltext import FullText
 from rereader.schema import Chunk, Span
+
+_BATCH = 2_000
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,29 @@ class ChunkStore:
         for chunk, start, end, text in passages:
             identity += 1
             batch.append((identity, chunk, start, end, text))
-            if len(batch) >= 2000:
+            if len(batch) >= _BATCH:
                 self._write_passages(chunking, batch)
                 batch = []
         self._write_passages(chunking, batch)
+
+    def refill(self, chunking: int, slice_of: Callable[[str, int, int], str]) -> None:
+        """Make the full-text index of a chunking anew from its passages; one that was removed meanwhile gets none.
+
+        Args:
+            chunking: Id of the chunking.
+            slice_of: A document's characters from one offset up to another.
+        """
+        with self._database.transaction():
+            row = self._database.row("SELECT document_id FROM chunkings WHERE id = ?", (chunking,))
+            self._fulltext.drop(chunking)
+            if row is None:
+                return
+            self._fulltext.create(chunking)
+            passages = self._database.rows("SELECT id, start, end FROM passages WHERE chunking = ?", (chunking,))
+            for first in range(0, len(passages), _BATCH):
+                part = passages[first : first + _BATCH]
+                texts = [(one["id"], slice_of(row["document_id"], one["start"], one["end"])) for one in part]
+                self._fulltext.add(chunking, texts)
 
     def _write_passages(self, chunking: int, batch: Sequence[tuple[int, int, int, int, str]]) -> None:
         self._database.execute_many(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rereader.memory.migrations import MIGRATIONS
+from rereader.models.files import make_private
 from rereader.schema import Busy, StoreError
 
 BUSY_SECONDS = 60.0
@@ -30,6 +31,7 @@ class Database:
         self._lock = threading.RLock()
         self._depth = 0
         with translated(path):
+            make_private(path)
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -95,10 +97,24 @@ class Database:
             found: sqlite3.Row | None = self._connection.execute(sql, parameters).fetchone()
             return found
 
+    def free_bytes(self) -> int:
+        """Bytes of pages that nothing is in any more; :meth:`vacuum` gives them back."""
+        with self._lock, translated(self.path):
+            count, size = (
+                int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("freelist_count", "page_size")
+            )
+        return count * size
+
     def vacuum(self) -> None:
         """Give free pages back, so that nothing of a removed row stays in the files."""
         with self._lock, translated(self.path):
             self._connection.execute("VACUUM")
+        self.settle()
+
+    def settle(self) -> None:
+        """Bring what stands in the journal into the file, as far as nobody reads an older state of it."""
+        with self._lock, translated(self.path):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from rereader.memory.database import Database, translated
+from rereader.models.files import make_private
 from rereader.schema import Usage
 
 _COPIES = (
@@ -51,6 +52,8 @@ def copy_checkpoints(source: Path, goal: Path, thread: str, last: str) -> None:
     Raises:
         StoreError: If the file cannot be read or written.
     """
+    with translated(goal):
+        make_private(goal)
     with (
         translated(goal),
         closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=rw", uri=True)) as before,

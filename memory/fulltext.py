@@ -38,6 +38,21 @@ class FullText:
         self._database.execute(f"DROP TABLE IF EXISTS fulltext_{chunking:d}")
         self._sizes.pop(chunking, None)
 
+    def holds(self, chunking: int, *, whole: bool) -> bool:
+        """Whether the index of a chunking has its passages and no others; if ``whole``, SQLite examines it, too.
+
+        Raises:
+            StoreError: If there is none, or it is damaged.
+        """
+        both = ("SELECT id FROM passages WHERE chunking = ?", f"SELECT id FROM fulltext_{chunking:d}_docsize WHERE ?")
+        for one, other in (both, both[::-1]):
+            if self._database.row(f"{one} EXCEPT {other} LIMIT 1", (chunking, chunking)):
+                return False
+        if whole:  # an insertion by its form; it writes nothing
+            table = f"fulltext_{chunking:d}"
+            self._database.execute(f"INSERT INTO {table} ({table}) VALUES ('integrity-check')")
+        return True
+
     def search(
         self, chunking: int, words: Sequence[str], limit: int, within: Sequence[int] | None = None
     ) -> list[tuple[int, float]]:

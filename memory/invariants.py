@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from sqlite3 import Row
 
 from rereader.memory.bank import STALE_SECONDS
 from rereader.memory.block_files import size_text
-from rereader.memory.database import Database, translated
+from rereader.memory.care.debris import orphan_files, orphan_tables
+from rereader.memory.database import translated
 from rereader.memory.library import Library
 from rereader.memory.migrations import MIGRATIONS
 from rereader.memory.shards import open_shards
 from rereader.schema import StoreError
-from rereader.schema.findings import Finding
+from rereader.schema.findings import Finding, listed, verdict
 
 StoreCheck = Callable[[Library], list[Finding]]
 _SHOWN = 3
-_READD = "Run: rereader remove ID, then rereader add FILE again."
-_RESTORE = "Restore the folder from a backup, or start a new one with --workspace."
+REPAIR = "Run: rereader doctor --repair"
+RESTORE = "Bring a backup back with 'rereader restore FILE --replace', or start a new folder with --workspace."
+_READD = f"{REPAIR}. What stays wrong: rereader remove ID, then rereader add FILE again."
 
 
 def stored_version(folder: Path) -> int:
@@ -47,11 +49,11 @@ def quick_check(library: Library) -> list[Finding]:
     """SQLite finds no damage, and no row refers to one that is gone."""
     said = [str(row[0]) for row in library.database.rows("PRAGMA quick_check")]
     if said != ["ok"]:
-        return [Finding(f"SQLite finds damage: {said[0]}", "problem", _RESTORE)]
+        return [Finding(f"SQLite finds damage: {said[0]}", "problem", f"{REPAIR}. If that is not enough: {RESTORE}")]
     lost = library.database.rows("PRAGMA foreign_key_check")
     if lost:
         tables = ", ".join(sorted({row[0] for row in lost})[:_SHOWN])
-        return [Finding(f"{len(lost)} rows refer to rows that are gone ({tables})", "problem", _RESTORE)]
+        return [Finding(f"{len(lost)} rows refer to rows that are gone ({tables})", "problem", REPAIR)]
     return [Finding("SQLite finds no damage")]
 
 
@@ -62,31 +64,54 @@ def texts_whole(library: Library) -> list[Finding]:
         "FROM documents"
     )
     wrong = [row["title"] for row in rows if row["held"] != row["length"]]
-    return _verdict(f"{len(rows)} documents have their whole text", "texts that are not whole", wrong, _READD)
+    return verdict(f"{len(rows)} documents have their whole text", "texts that are not whole", wrong, _READD)
 
 
 def chunks_partition(library: Library) -> list[Finding]:
     """Chunks follow one another without a gap from the first character of a document to its last."""
-    rows = library.database.rows(
-        """SELECT title, documents.length AS length, chunkings.chunks AS promised, COUNT(chunking) AS found,
-            MIN(start) AS first, MAX(end) AS last, MAX(gap) AS gap
-        FROM chunkings JOIN documents ON documents.id = document_id
-        LEFT JOIN (SELECT chunking, start, end,
-                start != COALESCE(LAG(end) OVER (PARTITION BY chunking ORDER BY ordinal), start) AS gap FROM chunks)
-            ON chunkings.id = chunking GROUP BY chunkings.id"""
-    )
-    wrong = [
-        row["title"]
-        for row in rows
-        if row["first"] or row["gap"] or row["last"] != row["length"] or row["found"] != row["promised"]
-    ]
-    return _verdict(f"the chunks of {len(rows)} cuts partition their texts", "cuts with gaps", wrong, _READD)
+    count = library.database.row("SELECT COUNT(*) FROM chunkings")
+    wrong = [row["title"] for row in _gapped(library)]
+    good = f"the chunks of {count[0] if count else 0} cuts partition their texts"
+    return verdict(good, "cuts with gaps", wrong, _READD)
 
 
 def passages_partition(library: Library) -> list[Finding]:
     """Passages follow one another inside their chunks, and together they are the chunks."""
-    rows = library.database.rows(
-        """SELECT DISTINCT title FROM (SELECT chunks.chunking AS chunking,
+    count = library.database.row("SELECT COUNT(*) FROM passages")
+    good = f"{count[0] if count else 0:,} passages lie in order inside their chunks"
+    wrong = [row["title"] for row in _misplaced(library)]
+    return verdict(good, "cuts with passages out of place", wrong, _READD)
+
+
+def broken_cuts(library: Library) -> dict[int, str]:
+    """Cuts whose chunks or passages are wrong though the length of their text is right, with their document's id."""
+    whole = {row["id"] for row in library.database.rows(_WHOLE_TEXTS)}
+    wrong = [*_gapped(library), *_misplaced(library)]
+    return {row["chunking"]: row["document_id"] for row in wrong if row["document_id"] in whole}
+
+
+_WHOLE_TEXTS = (
+    "SELECT id FROM documents "
+    "WHERE length = (SELECT COALESCE(SUM(LENGTH(text)), 0) FROM text_blocks WHERE document_id = id)"
+)
+
+
+def _gapped(library: Library) -> list[Row]:
+    return library.database.rows(
+        """SELECT id AS chunking, document_id, title FROM (
+            SELECT chunkings.id AS id, document_id, title, documents.length AS length, chunkings.chunks AS promised,
+                COUNT(chunking) AS found, MIN(start) AS first, MAX(end) AS last, MAX(gap) AS gap
+            FROM chunkings JOIN documents ON documents.id = document_id
+            LEFT JOIN (SELECT chunking, start, end,
+                    start != COALESCE(LAG(end) OVER (PARTITION BY chunking ORDER BY ordinal), start) AS gap FROM chunks)
+                ON chunkings.id = chunking GROUP BY chunkings.id)
+        WHERE first OR gap OR last IS NOT length OR found != promised"""
+    )
+
+
+def _misplaced(library: Library) -> list[Row]:
+    return library.database.rows(
+        """SELECT DISTINCT chunking, document_id, title FROM (SELECT chunks.chunking AS chunking,
                 chunks.end - chunks.start AS size, COALESCE(SUM(passage.end - passage.start), 0) AS held,
                 MAX(before OR passage.start < chunks.start OR passage.end > chunks.end) AS wrong
             FROM chunks LEFT JOIN (SELECT chunking, chunk, start, end,
@@ -97,9 +122,6 @@ def passages_partition(library: Library) -> list[Finding]:
         JOIN chunkings ON chunkings.id = chunking JOIN documents ON documents.id = document_id
         WHERE wrong OR held != size"""
     )
-    count = library.database.row("SELECT COUNT(*) FROM passages")
-    good = f"{count[0] if count else 0:,} passages lie in order inside their chunks"
-    return _verdict(good, "cuts with passages out of place", [row["title"] for row in rows], _READD)
 
 
 def spans_inside(library: Library) -> list[Finding]:
@@ -110,34 +132,34 @@ def spans_inside(library: Library) -> list[Finding]:
     )
     count = library.database.row("SELECT COUNT(*) FROM record_spans")
     good = f"{count[0] if count else 0:,} spans of records lie inside their texts"
-    return _verdict(good, "records that point outside of their text", [row[0][:12] for row in rows], _READD)
+    return verdict(good, "records that point outside of their text", [row[0][:12] for row in rows], _READD)
+
+
+def missing_indexes(library: Library) -> list[int]:
+    """Complete spaces whose FAISS files are missing, or hold another number of vectors than the table."""
+    rows = library.database.rows(
+        "SELECT id, (SELECT COUNT(*) FROM vectors WHERE space = spaces.id) AS count FROM spaces WHERE complete"
+    )
+    return [row["id"] for row in rows if row["count"] and _held(library, row["id"]) != row["count"]]
 
 
 def indexes_match(library: Library) -> list[Finding]:
     """FAISS files hold as many vectors as the table; those of a space that do not are built again when needed."""
-    rows = library.database.rows(
-        "SELECT id, (SELECT COUNT(*) FROM vectors WHERE space = spaces.id) AS count FROM spaces WHERE complete"
-    )
-    wrong = [str(row["id"]) for row in rows if row["count"] and _held(library, row["id"]) != row["count"]]
-    found = [Finding(f"{len(rows) - len(wrong)} FAISS indexes hold what the tables hold")]
-    if wrong:
-        what = f"{len(wrong)} FAISS indexes are missing or stale (spaces {', '.join(wrong[:_SHOWN])})"
-        found.append(Finding(what, "note", "Nothing to do: they are built again from the table by the next question."))
-    return found
+    wrong = [str(space) for space in missing_indexes(library)]
+    if not wrong:
+        return [Finding("FAISS indexes have as many vectors as the tables")]
+    what = f"{len(wrong)} FAISS indexes are missing or stale (spaces {listed(wrong)})"
+    return [Finding(what, "note", "Nothing to do: they are built again from the table by the next question.")]
 
 
 def orphans(library: Library) -> list[Finding]:
-    """No file and no row is left whose owner is gone."""
-    spaces = _ids(library.database, "spaces")
-    runs = _ids(library.database, "runs")
-    files = [path for path in library.workspace.glob("index/space-*.faiss") if path.stem.split("-")[1] not in spaces]
-    files += library.workspace.glob("index/.building-*")
-    files += [path for path in library.workspace.glob("runs/*.sqlite*") if path.name.split(".")[0] not in runs]
-    stale = library.bank.leftovers(STALE_SECONDS)
-    files += [*library.workspace.glob("kv/*.part"), *stale]
-    names = [str(path.relative_to(library.workspace)) for path in sorted(files)]
-    found = _verdict("no file is left over", "files that belong to nothing", names, "They may be deleted.", "warning")
-    return found + _young_files(len(set(library.bank.leftovers()) - set(stale))) + _orphan_rows(library.database)
+    """No file and no table is left whose owner is gone."""
+    files = [str(path.relative_to(library.workspace)) for path in orphan_files(library)]
+    mend = "They go with: rereader gc"
+    found = verdict("no file is left over", "files that belong to nothing", files, mend, "warning")
+    young = set(library.bank.leftovers()) - set(library.bank.leftovers(STALE_SECONDS))
+    tables = [f"fulltext_{chunking}" for chunking in orphan_tables(library)]
+    return found + _young_files(len(young)) + verdict("", "full-text indexes of nothing", tables, mend, "warning")
 
 
 def _young_files(count: int) -> list[Finding]:
@@ -146,20 +168,6 @@ def _young_files(count: int) -> list[Finding]:
         return []
     mend = "Nothing to do: a process may be at work; if none is, they go when the next ones are made."
     return [Finding(f"{count} compressed memories are written and not entered yet", "note", mend)]
-
-
-def _orphan_rows(database: Database) -> list[Finding]:
-    cuts = _ids(database, "chunkings")
-    tables = database.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'fulltext_*'")
-    searchable = {match[1] for row in tables if (match := re.fullmatch(r"fulltext_(\d+)", row[0]))}
-    left = [f"fulltext_{identity}" for identity in sorted(searchable - cuts)]
-    lacking = [f"fulltext_{identity}" for identity in sorted(cuts - searchable)]
-    found = [Finding("every cut has its full-text index")] if not lacking else []
-    if left:
-        found.append(Finding(f"full-text indexes of nothing: {', '.join(left[:_SHOWN])}", "warning", _RESTORE))
-    if lacking:
-        found.append(Finding(f"full-text indexes are missing: {', '.join(lacking[:_SHOWN])}", "problem", _READD))
-    return found
 
 
 def half_made(library: Library) -> list[Finding]:
@@ -181,13 +189,21 @@ def kept_texts(library: Library) -> list[Finding]:
     return [Finding(what, "note", "They may be deleted; a question that asks for them makes them again.")]
 
 
+def missing_blocks(library: Library) -> list[str]:
+    """Keys of compressed memories whose file is missing or has another size."""
+    rows = library.database.rows(_BLOCKS)
+    return [row["key"] for row in rows if not library.bank.files.looks_whole(row["key"], row["bytes"])]
+
+
+_BLOCKS = "SELECT key, MAX(bytes) AS bytes FROM kv_blocks GROUP BY key"
+
+
 def blocks_whole(library: Library) -> list[Finding]:
     """Every compressed chunk has its file, of the right size; what is in it is checked when it is read."""
-    rows = library.database.rows("SELECT key, MAX(bytes) AS bytes FROM kv_blocks GROUP BY key")
+    rows = library.database.rows(_BLOCKS)
     if not rows:
         return []
-    size = size_text(sum(row["bytes"] for row in rows))
-    lost = [row["key"] for row in rows if not library.bank.files.looks_whole(row["key"], row["bytes"])]
+    size, lost = size_text(sum(row["bytes"] for row in rows)), missing_blocks(library)
     told = f"{len(rows):,} compressed memories take {size} of at most {size_text(library.bank.limit)}"
     found = [Finding(f"{told}, in {library.bank.files.folder}")]
     if lost:
@@ -233,18 +249,6 @@ def check_library(library: Library, checks: Sequence[StoreCheck] = STORE_CHECKS)
         except StoreError as error:
             found.append(Finding(f"{check.__name__.replace('_', ' ')}: {error.message}", "problem", error.hint))
     return found
-
-
-def _verdict(good: str, bad: str, wrong: Sequence[str], mend: str, state: str = "problem") -> list[Finding]:
-    if not wrong:
-        return [Finding(good)]
-    more = ", ..." if len(wrong) > _SHOWN else ""
-    what = f"{len(wrong)} {bad}: {', '.join(wrong[:_SHOWN])}{more}"
-    return [Finding(what, "warning" if state == "warning" else "problem", mend)]
-
-
-def _ids(database: Database, table: str) -> set[str]:
-    return {str(row[0]) for row in database.rows(f"SELECT id FROM {table}")}
 
 
 def _held(library: Library, space: int) -> int:

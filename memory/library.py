@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
-
-from filelock import FileLock, Timeout
 
 from rereader.memory.bank import Bank
 from rereader.memory.calls import CallCache
@@ -17,14 +14,18 @@ from rereader.memory.database import Database, translated
 from rereader.memory.documents import DocumentStore
 from rereader.memory.fulltext import FullText
 from rereader.memory.heat import Heat, heats
+from rereader.memory.locks import held, lock_at, taken
 from rereader.memory.parts import PartStore
 from rereader.memory.records import RecordStore
+from rereader.memory.removing import delete_owned
 from rereader.memory.runs import RunStore
 from rereader.memory.vectors import VectorStore
 from rereader.memory.working import WorkingMemory
+from rereader.models.files import PRIVATE_FOLDER
 from rereader.schema import AtWork, Document
 
-_DIRECTORY_MODE = 0o700
+_TURN_SECONDS = 0.5
+"""How long a process waits for another before it looks whether to give up."""
 _SHORT = 12
 """Characters of a document's id in a file's name."""
 
@@ -44,7 +45,7 @@ class Library:
         self.workspace = Path(workspace)
         with translated(self.workspace / "library.db"):
             for folder in (self.workspace, self.workspace / "index", self.workspace / "runs"):
-                folder.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+                folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         self.database = Database(self.workspace / "library.db")
         self.documents = DocumentStore(self.database)
         self.chunks = ChunkStore(self.database)
@@ -68,15 +69,18 @@ class Library:
         """Where the page that ``rereader open`` writes of a run lies."""
         return self.workspace / "runs" / f"{run_id}.html"
 
+    def files_of(self, run_id: str) -> list[Path]:
+        """The files of a run: checkpoints, page, lock."""
+        return sorted((self.workspace / "runs").glob(f"{run_id}.*"))
+
     @contextmanager
     def adding(self, document_id: str, meanwhile: Callable[[], None]) -> Iterator[None]:
         """Let one process at a time compress a document; a second one waits and then finds the work done.
 
         ``meanwhile`` is called twice a second while waiting and may raise to give up.
         """
-        path = self._adding_lock(document_id)
-        lock = FileLock(path)
-        while not _acquired(lock, path):
+        lock = lock_at(self.adding_lock(document_id))
+        while not taken(lock, _TURN_SECONDS):
             meanwhile()
         try:
             yield
@@ -92,9 +96,19 @@ class Library:
         )
         return {row["document_id"] for row in rows if self.is_at_work(row["run_id"])}
 
+    def at_work(self) -> bool:
+        """Whether some process is adding a document or running a run."""
+        rows = self.database.rows("SELECT id FROM runs WHERE status = 'running'")
+        adding = any(held(path) for path in (self.workspace / "index").glob("*.lock"))
+        return adding or any(self.is_at_work(row["id"]) for row in rows)
+
+    def is_busy(self, document_id: str) -> bool:
+        """Whether some process is adding a document, or running a run on it."""
+        return held(self.adding_lock(document_id)) or document_id in self.being_read()
+
     def is_at_work(self, run_id: str) -> bool:
         """Whether a process is running this run now."""
-        return _held(self.run_lock(run_id))
+        return held(self.run_lock(run_id))
 
     def run_lock(self, run_id: str) -> Path:
         """The lock that a process holds while it runs a run."""
@@ -131,12 +145,7 @@ class Library:
             for chunking in chunkings:
                 self.fulltext.drop(chunking["id"])
             for owner in (document.id, *(run["run_id"] for run in runs)):
-                database.execute(
-                    "DELETE FROM gists WHERE record_id IN (SELECT id FROM records WHERE run_id = ?)", (owner,)
-                )
-                database.execute("DELETE FROM records WHERE run_id = ?", (owner,))
-                database.execute("DELETE FROM runs WHERE id = ?", (owner,))
-                database.execute("INSERT OR REPLACE INTO tombstones VALUES (?, 'removed', ?)", (owner, time.time()))
+                delete_owned(database, owner, "removed")
             database.execute(
                 "DELETE FROM calls WHERE key IN (SELECT key FROM call_documents WHERE document_id = ?)",
                 (document.id,),
@@ -145,15 +154,16 @@ class Library:
         self.vectors.drop_files([space["id"] for space in spaces])
         self.bank.drop_files(blocks)
         for run in runs:
-            for leftover in (self.workspace / "runs").glob(f"{run['run_id']}.*"):
-                leftover.unlink()
+            for leftover in self.files_of(run["run_id"]):
+                leftover.unlink(missing_ok=True)
         for kept in (self.workspace / "kv").glob(f"*{document.id[:_SHORT]}*"):
             kept.unlink()
-        self._adding_lock(document.id).unlink(missing_ok=True)
+        self.adding_lock(document.id).unlink(missing_ok=True)
         database.vacuum()
         return len(runs)
 
-    def _adding_lock(self, document_id: str) -> Path:
+    def adding_lock(self, document_id: str) -> Path:
+        """The lock that a process holds while it makes a document's memories."""
         return self.workspace / "index" / f"{document_id[:32]}.lock"
 
     def _refuse_at_work(self, document: Document, run_ids: Sequence[str]) -> None:
@@ -162,7 +172,7 @@ class Library:
             if self.is_at_work(run_id):
                 msg = f"{document.title} is being read by run {run_id}."
                 raise AtWork(msg, "Wait for it to end, or stop it with Ctrl-C, then remove the document.")
-        if _held(self._adding_lock(document.id)):
+        if held(self.adding_lock(document.id)):
             msg = f"{document.title} is being added by another process."
             raise AtWork(msg, "Wait for it to end, or stop it with Ctrl-C, then remove the document.")
 
@@ -175,23 +185,3 @@ class Library:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _held(path: Path) -> bool:
-    """Whether some process holds the lock; makes no file where there is none."""
-    if not path.exists():
-        return False
-    lock = FileLock(path)
-    if not _acquired(lock, path, seconds=0):
-        return True
-    lock.release()
-    return False
-
-
-def _acquired(lock: FileLock, path: Path, seconds: float = 0.5) -> bool:
-    with translated(path):
-        try:
-            lock.acquire(timeout=seconds)
-        except Timeout:
-            return False
-    return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,17 @@ class Shards:
         every, where = np.hstack(scores), np.hstack(ordinals)
         best = np.argsort(-every, axis=1, kind="stable")[:, :limit]
         return np.take_along_axis(every, best, 1), np.take_along_axis(where, best, 1)
+
+    def vectors(self, ordinals: Sequence[int]) -> Float32Matrix:
+        """The vectors at some ordinals, ascending: float32 [n, d]."""
+        wanted, found, first = np.asarray(ordinals), [], 0
+        for path in self.paths:
+            index = self.single if self.single is not None else _read(path)
+            here = wanted[(wanted >= first) & (wanted < first + index.ntotal)] - first
+            if len(here):
+                found.append(index.reconstruct_batch(here))
+            first += index.ntotal
+        return np.vstack(found)
 
 
 def shard_paths(folder: Path, space_id: int) -> list[Path]:

@@ -18,6 +18,7 @@ from rereader.memory.database import Database
 from rereader.memory.shards import Shards, open_shards, remove_shards, write_shards
 
 _READ_ROWS = 1024
+_SAMPLE = 64
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ class VectorStore:
 
     def count(self, space: Space) -> int:
         """Vectors stored so far."""
-        row = self._database.row("SELECT COUNT(*) FROM vectors WHERE space = ?", (space.id,))
-        return int(row[0]) if row else 0
+        return self._count(space.id)
 
     def add(self, space: Space, first: int, units: Sequence[Unit], vectors: NDArray[np.float32]) -> None:
         """Store a finished batch at ordinals ``first``, ``first + 1``, ...; vectors are float32 ``[n, d]``."""
@@ -86,7 +86,7 @@ class VectorStore:
     def finish(self, space: Space) -> Space:
         """Mark a space complete and write its FAISS files."""
         self._database.execute("UPDATE spaces SET complete = 1 WHERE id = ?", (space.id,))
-        self._build(space)
+        self.rebuild(space.id)
         return Space(space.id, space.chunking, space.kind, space.embedder, True)
 
     def search(self, space: Space, queries: NDArray[np.float32], limit: int) -> list[list[Hit]]:
@@ -128,19 +128,44 @@ class VectorStore:
     def _shards(self, space: Space) -> Shards:
         if space.id not in self._open:
             found = open_shards(self._folder, space.id)
-            self._open[space.id] = found if found and found.total == self.count(space) else self._build(space)
+            self._open[space.id] = found if found and found.total == self.count(space) else self.rebuild(space.id)
         return self._open[space.id]
 
-    def _build(self, space: Space) -> Shards:
-        write_shards(self._folder, space.id, self._matrices(space), self.count(space))
-        self._open[space.id] = open_shards(self._folder, space.id) or Shards((), 0)
-        return self._open[space.id]
+    def rebuild(self, space_id: int) -> Shards:
+        """Write the FAISS files of a space anew from the table; other processes see the old ones or the new ones."""
+        write_shards(self._folder, space_id, self._matrices(space_id), self._count(space_id))
+        self._open[space_id] = open_shards(self._folder, space_id) or Shards((), 0)
+        return self._open[space_id]
 
-    def _matrices(self, space: Space) -> Iterator[NDArray[np.float32]]:
+    def files_hold(self, space_id: int, *, whole: bool) -> bool:
+        """Whether the FAISS files of a space hold the vectors of the table: all of them, or some spread over them."""
+        total = self._count(space_id)
+        shards = open_shards(self._folder, space_id)
+        if not total or shards is None or shards.total != total:
+            return not total
+        step = 1 if whole else max(1, total // _SAMPLE)
+        places = range(0, total, step)
+        parts = (places[first : first + _READ_ROWS] for first in range(0, len(places), _READ_ROWS))
+        return all(self._same(space_id, shards, part) for part in parts)
+
+    def _same(self, space_id: int, shards: Shards, ordinals: Sequence[int]) -> bool:
+        marks = ",".join("?" * len(ordinals))
+        rows = self._database.rows(
+            f"SELECT vector FROM vectors WHERE space = ? AND ordinal IN ({marks}) ORDER BY ordinal",
+            (space_id, *ordinals),
+        )
+        wanted, kept = _matrix([row["vector"] for row in rows]), shards.vectors(ordinals)
+        return wanted.shape == kept.shape and bool((wanted == kept).all())
+
+    def _count(self, space_id: int) -> int:
+        row = self._database.row("SELECT COUNT(*) FROM vectors WHERE space = ?", (space_id,))
+        return int(row[0]) if row else 0
+
+    def _matrices(self, space_id: int) -> Iterator[NDArray[np.float32]]:
         last = -1
         while rows := self._database.rows(
             "SELECT ordinal, vector FROM vectors WHERE space = ? AND ordinal > ? ORDER BY ordinal LIMIT ?",
-            (space.id, last, _READ_ROWS),
+            (space_id, last, _READ_ROWS),
         ):
             last = rows[-1]["ordinal"]
             yield _matrix([row["vector"] for row in rows])

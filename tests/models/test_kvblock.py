@@ -156,14 +156,16 @@ def test_files_that_are_something_else(tmp_path):
         load_block(path, "model", config())
 
 
-@pytest.mark.parametrize("mask", [0o022, 0o077])
-def test_whoever_may_read_the_users_files_may_read_a_block(tmp_path, mask):
+@pytest.mark.parametrize("mask", [0o000, 0o022])
+def test_a_block_is_its_owners_and_a_trained_file_is_as_the_user_has_it(tmp_path, mask):
     before = os.umask(mask)
     try:
         block().save(tmp_path / "block.safetensors", "exact")
+        tensorfile.write(tmp_path / "trained.safetensors", {"a": torch.zeros(3)}, {})
     finally:
         os.umask(before)
-    assert stat.S_IMODE((tmp_path / "block.safetensors").stat().st_mode) == 0o666 & ~mask
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in sorted(tmp_path.iterdir())]
+    assert modes == [0o600, 0o666 & ~mask]
 
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):

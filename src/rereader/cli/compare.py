@@ -17,7 +17,7 @@ from rereader.cli.console import at_once, interruptible, notes, print_json
 from rereader.cli.estimating import LONG_SECONDS, duration, line
 from rereader.cli.progress import listener
 from rereader.cli.report import Report, make_report
-from rereader.cli.showing import check_forms
+from rereader.cli.showing import check_forms, write_file
 from rereader.schema import Event
 
 if TYPE_CHECKING:
@@ -140,8 +140,7 @@ def _show(found: Comparison, reports: Sequence[Report | None], *, json: bool, ht
     else:
         show_comparison(found, reports)
     if html is not None:
-        html.write_text(comparison_page(found, reports), encoding="utf-8")
-        notes().print(f"Wrote {html}.", markup=False)
+        write_file(comparison_page(found, reports), html)
 
 
 def _once(listen: Listen) -> Listen:

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from rereader.models.base import Cancel
+from rereader.schema import InputError
 
 _PIPE_WIDTH = 10_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -92,6 +94,18 @@ def interruptible() -> Iterator[Cancel]:
         yield cancel
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def agreed(question: str, otherwise: str) -> bool:
+    """Whether the user says yes.
+
+    Raises:
+        InputError: If nobody is there to answer; its message is ``otherwise``.
+    """
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort as error:  # or Ctrl-C
+        raise InputError(otherwise, "Add --yes to go on without being asked.") from error
 
 
 @contextmanager

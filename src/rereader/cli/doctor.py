@@ -12,43 +12,64 @@ from rich.text import Text
 
 from rereader.cli import options
 from rereader.cli.console import notes, output, print_json
+from rereader.cli.progress import progress_shown
 
 if TYPE_CHECKING:
     from rereader.runs.doctor.examination import Examined
 
-_MARKS = {"ok": ("ok     ", "green"), "note": ("note   ", "cyan")}
+_MARKS = {"ok": ("ok     ", "green"), "mended": ("mended ", "green"), "note": ("note   ", "cyan")}
 _MARKS |= {"warning": ("warning", "yellow"), "problem": ("PROBLEM", "bold red")}
 _PROBLEM = 1
 
 
 def doctor(
     measure: Annotated[
-        bool, typer.Option("--measure", help="Measure speeds and hash every model file; takes minutes.")
+        bool,
+        typer.Option("--measure", help="Measure speeds, check every byte of models and workspace; minutes."),
+    ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Mend what can be mended in the workspace, and say what was done."),
     ] = False,
     workspace: options.Workspace = None,
     json: options.Json = False,
 ) -> int:
     """Examine the installation, the machine, the models and the workspace, and say how to mend what is wrong.
 
-    Nothing is changed. Exits with 0 when there is no problem, with 1 otherwise; notes and warnings are no problems.
+    Without --repair nothing is changed. Exits with 0 when there is no problem (left), with 1 otherwise; notes and
+    warnings are no problems.
 
     For example:
 
     rereader doctor
 
     rereader doctor --measure
-    """
-    from rereader.runs.doctor.examination import examine, is_well
-    from rereader.runs.doctor.scope import Scope
 
-    scope = Scope(options.configuration(workspace), measure, lambda text: notes().print(f"{text} ...", markup=False))
-    found = examine(scope)
+    rereader doctor --repair
+    """
+    from rereader.runs.doctor.examination import Examined, examine, is_well
+    from rereader.runs.doctor.scope import Scope
+    from rereader.runs.doctor.workspace import mend_workspace
+
+    config = options.configuration(workspace)
+    with progress_shown(quiet=False) as listen:
+        scope = Scope(config, measure, _say, listen)
+        mended = [Examined("repair", finding) for finding in mend_workspace(scope)] if repair else []
+        found = examine(scope)
+    well = is_well([*mended, *found])
     if json:
-        rows = [{"topic": one.topic, **asdict(one.finding)} for one in found]
-        print_json({"well": is_well(found), "findings": rows})
+        print_json({"well": well, "repaired": _rows(mended), "findings": _rows(found)})
     else:
-        show(found)
-    return 0 if is_well(found) else _PROBLEM
+        show([*mended, *found])
+    return 0 if well else _PROBLEM
+
+
+def _say(text: str) -> None:
+    notes().print(f"{text} ...", markup=False)
+
+
+def _rows(found: Sequence[Examined]) -> list[dict[str, str]]:
+    return [{"topic": one.topic, **asdict(one.finding)} for one in found]
 
 
 def show(found: Sequence[Examined]) -> None:
@@ -64,4 +85,5 @@ def show(found: Sequence[Examined]) -> None:
             output().print(Text(f"           {one.finding.mend}", style="dim"))
     counts = Counter(one.finding.state for one in found)
     said = [f"{counts[state]} {state}s" for state in ("problem", "warning", "note") if counts[state]]
+    said += [f"{counts['mended']} mended"] if counts["mended"] else []
     output().print(", ".join(said) or "All is well.", markup=False)

@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from rereader.cli import completion, options
-from rereader.cli.console import interruptible, notes, output, print_json
+from rereader.cli.console import agreed, interruptible, notes, output, print_json
 from rereader.cli.progress import listener
 from rereader.memory.library import Library
-from rereader.schema import Event, InputError
+from rereader.schema import Event
 
 
 def add(
@@ -124,7 +124,7 @@ def remove(
     """
     with Library(options.configuration(workspace).workspace) as library:
         found = library.documents.get(document)
-        if not yes and not _agreed(f"Remove {found.title!r} and every run on it?"):
+        if not yes and not agreed(f"Remove {found.title!r} and every run on it?", "Nothing was removed."):
             notes().print("Nothing was removed.", markup=False)
             return
         runs = library.remove(found.id)
@@ -132,10 +132,3 @@ def remove(
         print_json({"removed": found.model_dump(mode="json"), "runs": runs})
         return
     output().print(f"Removed {found.title} and {runs} runs.", markup=False)
-
-
-def _agreed(question: str) -> bool:
-    try:
-        return typer.confirm(question, err=True)
-    except typer.Abort as error:  # Ctrl-C, or nobody there to answer
-        raise InputError("Nothing was removed.", "Add --yes to remove without being asked.") from error

@@ -13,7 +13,7 @@ from rereader.config import Config, config_path, load_config
 from rereader.models.providers import endpoint_name
 from rereader.models.roles import RoleNames
 from rereader.runs.choosing import choose_names
-from rereader.schema import Budget, InputError
+from rereader.schema import Budget, InputError, NotThere
 
 Workspace = Annotated[Path | None, typer.Option(help="Folder of the library.", show_default="the user's data folder")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -162,6 +162,18 @@ def make_budget(tokens: int | None, calls: int | None, seconds: float | None) ->
         if value is not None and not value >= 0:  # not a number is refused too
             raise InputError(f"A budget of {value:g} {name} is negative.", f"Give --max-{name} a positive number.")
     return Budget(tokens=tokens, calls=calls, seconds=seconds)
+
+
+def existing(workspace: Path | None) -> Config:
+    """The configuration with this workspace, which is there.
+
+    Raises:
+        InputError: If it is not.
+    """
+    config = configuration(workspace)
+    if not (config.workspace / "library.db").is_file():
+        raise NotThere(f"There is no workspace at {config.workspace}.", "Name one with --workspace.")
+    return config
 
 
 def configuration(workspace: Path | None) -> Config:

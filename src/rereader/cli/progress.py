@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rereader.cli.console import notes
 from rereader.schema import Event
 from rereader.schema import Progress as Report
+from rereader.schema.events import Listener
 
 _LOG_SECONDS = 10.0
 
@@ -38,6 +39,13 @@ def listener(*, quiet: bool) -> Iterator[Callable[[Event], None]]:
                 _advance(bars, shown, event.progress)
 
         yield listen
+
+
+@contextmanager
+def progress_shown(*, quiet: bool) -> Iterator[Listener]:
+    """What work that is no run tells its progress to."""
+    with listener(quiet=quiet) as listen:
+        yield lambda report: listen(Event("progress", "", progress=report))
 
 
 def _plain(console: Console) -> Callable[[Event], None]:

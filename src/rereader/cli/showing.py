@@ -14,6 +14,7 @@ from rereader.cli.markdown import markdown as as_markdown
 from rereader.cli.page import file_links, page
 from rereader.cli.report import Report
 from rereader.memory.library import Library
+from rereader.models.files import write_private
 from rereader.schema import InputError
 
 
@@ -48,8 +49,8 @@ def write_page(report: Report, html: Path | None) -> None:
 
 
 def write_file(text: str, path: Path) -> None:
-    """Write a page to a file of the user's and say so."""
-    path.write_text(text, encoding="utf-8")
+    """Write a page, which quotes documents, to a file that its user alone may read, and say so."""
+    write_private(path, text)
     notes().print(f"Wrote {path}.", markup=False)
 
 
@@ -61,7 +62,7 @@ def open_page(library: Library, report: Report, quote: int | None, *, only_print
     """
     anchor = f"#quote-{report.note(quote).number}" if quote is not None else ""
     path = library.page_path(report.run.id)
-    path.write_text(page(report, file_links(report), quote or 0), encoding="utf-8")
+    write_private(path, page(report, file_links(report), quote or 0))
     if only_print:
         output().print(str(path), markup=False)
         return

@@ -15,6 +15,8 @@ from rereader.models.base import Cancel
 from rereader.schema.errors import Interrupted, StoreError
 
 BLOCK = 4 << 20
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
 Advance = Callable[[int], None]
 
 
@@ -32,9 +34,32 @@ def hash_file(path: Path, cancel: Cancel | None = None) -> str:
     return digest.hexdigest()
 
 
+def private(path: str | Path, flags: int) -> int:
+    """Open a file, one that is made now for its owner only; the ``opener`` of :func:`open`.
+
+    A file that is there keeps the rights that its user gave it.
+    """
+    return os.open(path, flags, PRIVATE_FILE)
+
+
+def make_private(path: Path) -> None:
+    """Make a file for its owner only before somebody else writes into it (SQLite, say); one that is there stays."""
+    os.close(private(path, os.O_RDONLY | os.O_CREAT))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a text that others need not see; see :func:`private`."""
+    with open(path, "w", encoding="utf-8", opener=private) as file:
+        file.write(text)
+
+
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """A file to write, which takes the place of ``path`` when it is finished, synced, with the mode of any new file.
+def writing(path: Path, *, for_all: bool = True) -> Iterator[Path]:
+    """A file to write, which takes the place of ``path`` when it is finished and synced.
+
+    Args:
+        path: The file.
+        for_all: Whether it gets the mode of any new file of the user's; else its owner alone may read it.
 
     Raises:
         OSError: If it cannot be written; then ``path`` is as it was.
@@ -42,8 +67,9 @@ def writing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
+        make_private(beside)
         yield beside
-        share(beside)
+        share(beside) if for_all else beside.chmod(PRIVATE_FILE)
         with beside.open("r+b") as file:
             os.fsync(file.fileno())
         beside.replace(path)
@@ -105,10 +131,10 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
-def sync_tree(folder: Path) -> None:
-    """Force every file and folder below ``folder`` to the disk and make the files readable for all."""
+def sync_tree(folder: Path, *, for_all: bool = True) -> None:
+    """Force every file and folder below ``folder`` to the disk; if they are ``for_all``, all may read the files."""
     for path in [*folder.rglob("*"), folder]:
-        if path.is_file():
+        if for_all and path.is_file():
             path.chmod(0o644)
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -117,9 +143,12 @@ def sync_tree(folder: Path) -> None:
             os.close(handle)
 
 
-def replace_folder(new: Path, target: Path) -> None:
-    """Put the finished folder ``new`` in the place of ``target``; a reader sees the old one, none, or the new one."""
-    sync_tree(new)
+def replace_folder(new: Path, target: Path, *, for_all: bool = True) -> None:
+    """Put the finished folder ``new`` in the place of ``target``; a reader sees the old one, none, or the new one.
+
+    If it is not ``for_all``, its files keep the rights that they have.
+    """
+    sync_tree(new, for_all=for_all)
     if target.exists():
         old = new.with_name(f"{new.name}-old")
         target.rename(old)

@@ -199,7 +199,7 @@ class KVBlock:
             OSError: If the file cannot be written.
         """
         stored = self.stored(precision)
-        tensorfile.write(path, stored._tensors(), stored.manifest.metadata())
+        tensorfile.write(path, stored._tensors(), stored.manifest.metadata(), for_all=False)
 
     def _floats(self, layer: int, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
         keys, values = self.keys[part], self.values[part]

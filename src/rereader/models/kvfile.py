@@ -60,7 +60,7 @@ def write(path: Path, cache: kv.RoomyCache, owner: Owner, precision: Precision =
                 tensors[f"{name}.scale"] = scale = scale_per_token(states)
                 states = shrink(states, scale)
             tensors[name] = states
-    tensorfile.write(path, tensors, owner.metadata(precision))
+    tensorfile.write(path, tensors, owner.metadata(precision), for_all=False)
 
 
 def read(path: Path, owner: Owner, like: Any, precision: Precision = "exact") -> kv.RoomyCache:

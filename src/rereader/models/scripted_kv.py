@@ -49,7 +49,7 @@ class ScriptedBlock:
     def save(self, path: Path, precision: KVPrecision) -> None:
         """Write it as JSON, all or nothing; less precision drops nothing."""
         fields = {**asdict(self), "precision": precision}
-        with writing(path) as beside:
+        with writing(path, for_all=False) as beside:
             beside.write_text(json.dumps({**fields, _CHECKSUM: _checksum(fields)}), encoding="utf-8")
 
 
@@ -88,16 +88,26 @@ def load(path: Path, model: str) -> ScriptedBlock:
         FileNotFoundError: If there is none.
         UnusableBlock: If it is damaged, or another model's.
     """
+    block = read(path)
+    if block.model != model:
+        raise UnusableBlock("it is another model's")
+    return block
+
+
+def read(path: Path) -> ScriptedBlock:
+    """A block from its file, of whatever model.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        UnusableBlock: If it is damaged.
+    """
     try:
         fields = json.loads(path.read_bytes())
         if fields.pop(_CHECKSUM) != _checksum(fields):
             raise UnusableBlock("it is damaged: its checksum is another one")
-        block = ScriptedBlock(**{name: fields[name] for name in ("digest", "model", "text", "places", "length")})
+        return ScriptedBlock(**{name: fields[name] for name in ("digest", "model", "text", "places", "length")})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnusableBlock("it is damaged") from error
-    if block.model != model:
-        raise UnusableBlock("it is another model's")
-    return block
 
 
 def kv_bytes(tokens: int, compression: Compression, precision: KVPrecision) -> int:

@@ -17,15 +17,19 @@ from rereader.models.kvmemory import UnusableBlock
 _CHECKSUM = "checksum"
 
 
-def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+def write(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str], *, for_all: bool = True
+) -> None:
     """Store tensors of the CPU as safetensors, with a checksum over them and the metadata.
+
+    What was made from a user's text is not ``for_all``: its owner alone may read it.
 
     Raises:
         OSError: If the file cannot be written.
     """
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
     try:
-        with writing(path) as beside:
+        with writing(path, for_all=for_all) as beside:
             save_file(whole, beside, metadata={**metadata, _CHECKSUM: _checksum(whole, metadata)})
     except SafetensorError as error:  # a full disk, for instance
         raise OSError(str(error)) from error

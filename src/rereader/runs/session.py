@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from rereader.agents.chunker import ensure_chunks
@@ -23,8 +23,10 @@ from rereader.config import Config, load_config
 from rereader.graphs.registry import get_graph
 from rereader.memory.database import translated
 from rereader.memory.library import Library
+from rereader.memory.locks import lock_at
 from rereader.memory.runs import Run
 from rereader.models.base import Cancel
+from rereader.models.files import make_private
 from rereader.models.installed import locate
 from rereader.models.providers import find_endpoint
 from rereader.models.roles import EXTRACTIVE, Models, RoleNames, bind, default_names
@@ -252,9 +254,12 @@ class Session:
 
     def _execute(self, run: Run, *, resumed: bool, listen: Listen, cancel: Cancel | None) -> Answer:
         # Somebody who only asks whether the run is at work holds the lock for a moment.
-        lock = FileLock(self.library.run_lock(run.id), timeout=_LOCK_SECONDS)
+        lock = lock_at(self.library.run_lock(run.id))
         try:
-            with lock:
+            with lock.acquire(timeout=_LOCK_SECONDS):
+                run = self.library.runs.get(run.id)  # what had the lock before may have ended or removed it
+                if run.answer is not None:
+                    return run.answer
                 if run.status != "running":
                     self.library.runs.update(run.id, status="running")
                 listen(Event("begin", run.id))
@@ -277,6 +282,8 @@ class Session:
         chosen = get_graph(run.graph)
         settings = chosen.settings(chosen.still_known(run.settings))
         path = self.library.checkpoint_path(run.id)
+        with translated(path):
+            make_private(path)
         with checkpoint_errors(path), closing(sqlite3.connect(path, check_same_thread=False)) as connection:
             graph = chosen.build(settings).compile(checkpointer=SqliteSaver(connection))
             config: Any = {"configurable": {"thread_id": run.id}, "recursion_limit": _RECURSION_LIMIT}

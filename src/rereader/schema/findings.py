@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["ok", "note", "warning", "problem"]
-"""``note`` is worth knowing, ``warning`` may cost something, ``problem`` stops something from working."""
+State = Literal["ok", "mended", "note", "warning", "problem"]
+"""``note`` is worth knowing, ``warning`` may cost something, ``problem`` stops something from working; ``mended`` was
+one of the two."""
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,23 @@ class Finding:
     what: str
     state: State = "ok"
     mend: str = ""
+
+
+def verdict(good: str, bad: str, wrong: Sequence[str], mend: str, state: State = "problem") -> list[Finding]:
+    """What a check of many things found.
+
+    Args:
+        good: Said if nothing is wrong; if it is empty, nothing is said then.
+        bad: What is wrong with some, after their number and before the first of them.
+        wrong: Names of those.
+        mend: How to mend them.
+        state: How bad that is.
+    """
+    if not wrong:
+        return [Finding(good)] if good else []
+    return [Finding(f"{len(wrong)} {bad}: {listed(wrong)}", state, mend)]
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few of some names."""
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rereader.config import Config
+from rereader.memory.care.depth import unheard
+from rereader.schema.events import Listener
 from rereader.schema.findings import Finding
 
 
@@ -21,11 +23,13 @@ class Scope:
         config: Workspace, models folder, endpoints, device.
         measure: Measure speeds and hash every file, which takes minutes; otherwise what was measured before is shown.
         tell: Told in a few words what a long check is at.
+        listen: Told how far a long check of the workspace has come.
     """
 
     config: Config
     measure: bool = False
     tell: Callable[[str], None] = say_nothing
+    listen: Listener = unheard
 
 
 Check = Callable[[Scope], list[Finding]]

@@ -1,10 +1,15 @@
-"""The workspace: what must hold in it, looked at without changing it."""
+"""The workspace: what must hold in it, looked at without changing it, and mended when that is asked for."""
 
 from __future__ import annotations
 
+from rereader.memory.care.contents import check_contents
+from rereader.memory.care.depth import Depth
+from rereader.memory.care.repairs import repair
 from rereader.memory.invariants import check_library, stored_version
 from rereader.memory.library import Library
+from rereader.memory.locks import caring
 from rereader.memory.migrations import MIGRATIONS
+from rereader.runs.doctor.checkpoints import checkpoints_open, drop_broken
 from rereader.runs.doctor.scope import Scope
 from rereader.schema import StoreError
 from rereader.schema.findings import Finding
@@ -20,7 +25,26 @@ def workspace(scope: Scope) -> list[Finding]:
         if version < newest:
             told = f"the workspace has schema version {version}; the next command upgrades it to {newest}"
             return [Finding(told, "note", "Run: rereader documents, then rereader doctor again.")]
+        depth = Depth(scope.measure, scope.listen)
         with Library(folder, scope.config.kv_bytes) as library:
-            return check_library(library)
+            return [*check_library(library), *check_contents(library, depth), *checkpoints_open(library, depth)]
     except StoreError as error:
         return [Finding(error.message, "problem", error.hint)]
+
+
+def mend_workspace(scope: Scope) -> list[Finding]:
+    """Mend what can be mended in the store, and say each thing; examine it afterwards.
+
+    Raises:
+        AtWork: If another process takes care of the workspace now.
+        StoreError: If it cannot be opened at all.
+    """
+    folder = scope.config.workspace
+    if not (folder / "library.db").is_file():
+        return []
+    version, depth = stored_version(folder), Depth(scope.measure, scope.listen)
+    with Library(folder, scope.config.kv_bytes) as library, caring(folder):
+        found = [*repair(library, depth), *drop_broken(library, depth)]
+    if version < len(MIGRATIONS):
+        found.insert(0, Finding(f"the schema was upgraded from version {version} to {len(MIGRATIONS)}", "mended"))
+    return found

@@ -1,0 +1,222 @@
+"""What can be made again is made again, what belongs to nothing goes; each thing that is done is said.
+
+Every mend is one transaction or one file that takes another's place, so it may be killed at any moment and run again.
+What a process is at work on is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from rereader.memory.care import faults
+from rereader.memory.care.debris import delete_files, orphan_files, orphan_tables
+from rereader.memory.care.depth import Depth
+from rereader.memory.care.shape import missing_parts
+from rereader.memory.invariants import broken_cuts
+from rereader.memory.library import Library
+from rereader.models.files import PRIVATE_FILE
+from rereader.schema import StoreError
+from rereader.schema.findings import Finding, listed
+
+Mend = Callable[[Library, Depth], list[Finding]]
+
+
+def schema(library: Library, depth: Depth) -> list[Finding]:
+    """Tables, columns and indexes that are not there are added."""
+    missing = missing_parts(library.database)
+    with library.database.transaction():
+        for _, statement in missing:
+            library.database.execute(statement)
+    return _mended("parts of the schema were added", [what for what, _ in missing])
+
+
+def sqlite_indexes(library: Library, depth: Depth) -> list[Finding]:
+    """SQLite's own indexes are made again from its tables."""
+    if _is_whole(library):
+        return []
+    with suppress(StoreError):
+        library.database.execute("REINDEX")
+    return [Finding("SQLite's indexes were made again", "mended")] if _is_whole(library) else []
+
+
+def lost_rows(library: Library, depth: Depth) -> list[Finding]:
+    """Rows that refer to one that is gone go, too."""
+    gone: list[str] = []
+    with library.database.transaction():
+        while lost := library.database.rows("PRAGMA foreign_key_check"):
+            for table, parent in sorted({(row[0], row[2]) for row in lost}):
+                gone += [table] * _delete_lost(library, table, parent)
+            if not gone:  # a table whose keys cannot be told
+                break
+    return _mended("rows that referred to nothing were deleted", gone)
+
+
+def _delete_lost(library: Library, table: str, parent: str) -> int:
+    keys = [key for key in library.database.rows(f"PRAGMA foreign_key_list({table})") if key["table"] == parent]
+    statement = "DELETE FROM {0} WHERE {1} IS NOT NULL AND {1} NOT IN (SELECT {2} FROM {3})"
+    return sum(library.database.execute(statement.format(table, key["from"], key["to"], parent)) for key in keys)
+
+
+def lengths(library: Library, depth: Depth) -> list[Finding]:
+    """A wrong length of a text that is itself the one that was added is put right."""
+    wrong = library.database.rows(
+        "SELECT id, title, held FROM (SELECT id, title, length, "
+        "(SELECT COALESCE(SUM(LENGTH(text)), 0) FROM text_blocks WHERE document_id = id) AS held FROM documents) "
+        "WHERE length != held"
+    )
+    changed = faults.changed_texts(library, Depth(whole=True)) if wrong else []
+    right = [row for row in wrong if row["id"] not in changed]
+    rows = [(row["held"], row["id"]) for row in right]
+    library.database.execute_many("UPDATE documents SET length = ? WHERE id = ?", rows)
+    return _mended("lengths of texts were put right", [row["title"] for row in right])
+
+
+def cuts(library: Library, depth: Depth) -> list[Finding]:
+    """Cuts with gaps go, with their vectors; the next question cuts the text again, and embeds from the cache."""
+    gone, found = [], []
+    for chunking, document in broken_cuts(library).items():
+        if _drop_cut(library, chunking, document):
+            gone.append(f"{document[:12]} (cut {chunking})")
+        else:
+            found.append(_at_work(f"cut {chunking}", document))
+    return _mended("damaged cuts were removed; the next question makes them again", gone) + found
+
+
+def _drop_cut(library: Library, chunking: int, document: str) -> bool:
+    with library.database.transaction():
+        if library.is_busy(document):
+            return False
+        spaces = [row["id"] for row in library.database.rows("SELECT id FROM spaces WHERE chunking = ?", (chunking,))]
+        blocks = [row["key"] for row in library.database.rows(_BLOCKS_OF, (chunking,))]
+        library.fulltext.drop(chunking)
+        library.database.execute("DELETE FROM chunkings WHERE id = ?", (chunking,))
+    library.vectors.drop_files(spaces)
+    library.bank.drop_files(blocks)
+    return True
+
+
+_BLOCKS_OF = "SELECT DISTINCT key FROM kv_blocks JOIN kv_sets ON kv_sets.id = kv_set WHERE chunking = ?"
+
+
+def full_texts(library: Library, depth: Depth) -> list[Finding]:
+    """Full-text indexes are made again from passages and texts."""
+    wrong = faults.wrong_fulltexts(library, depth)
+    for chunking in wrong:
+        library.chunks.refill(chunking, library.documents.slice)
+    return _mended("full-text indexes were made again (cuts)", [str(chunking) for chunking in wrong])
+
+
+def vector_tables(library: Library, depth: Depth) -> list[Finding]:
+    """Vectors with gaps go; the next question makes them again from the cache of calls."""
+    gone, found = [], []
+    for space in faults.broken_tables(library):
+        row = library.database.row(
+            "SELECT document_id FROM spaces JOIN chunkings ON chunkings.id = chunking WHERE spaces.id = ?", (space,)
+        )
+        document = row["document_id"] if row else ""
+        if _empty_space(library, space, document):
+            gone.append(str(space))
+        else:
+            found.append(_at_work(f"space {space}", document))
+    return _mended("damaged vectors were removed; the next question makes them again (spaces)", gone) + found
+
+
+def _empty_space(library: Library, space: int, document: str) -> bool:
+    with library.database.transaction():
+        if library.is_busy(document):
+            return False
+        library.database.execute("DELETE FROM vectors WHERE space = ?", (space,))
+        library.database.execute("UPDATE spaces SET complete = 0 WHERE id = ?", (space,))
+    library.vectors.drop_files([space])
+    return True
+
+
+def indexes(library: Library, depth: Depth) -> list[Finding]:
+    """FAISS files are written again from the table."""
+    wrong = faults.stale_indexes(library, depth)
+    for space in wrong:
+        library.vectors.rebuild(space)
+    return _mended("FAISS indexes were written again (spaces)", [str(space) for space in wrong])
+
+
+def memories(library: Library, depth: Depth) -> list[Finding]:
+    """Damaged compressed memories and kept texts go; a question that needs them makes them again."""
+    try:
+        keys, texts = faults.bad_blocks(library, depth), faults.bad_texts(library, depth)
+    except ImportError:
+        return [Finding("checksums of compressed memories were not checked: torch is not installed", "note")]
+    library.bank.forget(keys)
+    delete_files(texts)
+    wrong = [*(key[:12] for key in keys), *(path.name for path in texts)]
+    return _mended("damaged compressed memories were removed", wrong)
+
+
+def calls(library: Library, depth: Depth) -> list[Finding]:
+    """Cached replies that cannot be read go; the call is made again when it is needed."""
+    wrong = faults.unreadable_calls(library, depth)
+    library.database.execute_many("DELETE FROM calls WHERE key = ?", [(key,) for key in wrong])
+    return _mended("unreadable cached replies were deleted", [key[:12] for key in wrong])
+
+
+def leftovers(library: Library, depth: Depth) -> list[Finding]:
+    """Files and full-text tables of nothing are deleted."""
+    files, tables = orphan_files(library), orphan_tables(library)
+    delete_files(files)
+    for chunking in tables:
+        library.fulltext.drop(int(chunking))
+    names = [str(path.relative_to(library.workspace)) for path in files]
+    return _mended("leftovers were deleted", [*names, *(f"fulltext_{chunking}" for chunking in tables)])
+
+
+def rights(library: Library, depth: Depth) -> list[Finding]:
+    """Files that others may read become their owner's alone."""
+    wrong = faults.open_files(library)
+    for path in wrong:
+        path.chmod(PRIVATE_FILE)
+    return _mended("files became their owner's alone", [path.name for path in wrong])
+
+
+MENDS: tuple[Mend, ...] = (
+    schema,
+    sqlite_indexes,
+    lost_rows,
+    lengths,
+    cuts,
+    full_texts,
+    vector_tables,
+    indexes,
+    memories,
+    calls,
+    leftovers,
+    rights,
+)
+"""In this order: a cut can be judged only beside the right length, an index only beside whole vectors."""
+
+
+def repair(library: Library, depth: Depth, mends: Sequence[Mend] = MENDS) -> list[Finding]:
+    """Mend what can be mended; call it while ``caring``. What could not is a finding, too; check it afterwards."""
+    found: list[Finding] = []
+    for mend in mends:
+        try:
+            found += mend(library, depth)
+        except (StoreError, OSError) as error:
+            told = f"{mend.__name__.replace('_', ' ')} could not be mended: {error}"
+            found.append(Finding(told, "problem", "See what is found below."))
+    return found
+
+
+def _mended(what: str, wrong: Sequence[str]) -> list[Finding]:
+    return [Finding(f"{len(wrong)} {what}: {listed(wrong)}", "mended")] if wrong else []
+
+
+def _at_work(what: str, document: str) -> Finding:
+    told = f"{what} of document {document[:12]} was left alone: a process is at work on it"
+    return Finding(told, "warning", "Run the repair again when it has ended.")
+
+
+def _is_whole(library: Library) -> bool:
+    try:
+        return [row[0] for row in library.database.rows("PRAGMA integrity_check")] == ["ok"]
+    except StoreError:
+        return False

@@ -1,0 +1,70 @@
+"""Let go of what a plan names: files first, so that a full disk has room for the rest."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from rereader.memory.care.collecting import Plan
+from rereader.memory.care.debris import delete_files
+from rereader.memory.care.depth import paced
+from rereader.memory.database import translated
+from rereader.memory.library import Library
+from rereader.memory.locks import lock_at, taken
+from rereader.memory.removing import delete_owned
+from rereader.schema.events import Listener
+
+_BATCH = 500
+
+
+def sweep(library: Library, plan: Plan, listen: Listener) -> list[str]:
+    """Carry out a plan; it may be killed at any moment and made again.
+
+    Returns:
+        What could not be done, in words.
+
+    Raises:
+        StoreError: If something cannot be deleted.
+    """
+    with translated(library.database.path):
+        delete_files([*plan.leftovers, *map(Path, plan.again["texts"])])
+    library.bank.forget(plan.again["blocks"])
+    for chunking in plan.tables:
+        library.fulltext.drop(chunking)
+    busy = [run for run in paced("runs", plan.runs, listen) if not _remove_run(library, run)]
+    calls = plan.again["calls"]
+    for first in range(0, len(calls), _BATCH):
+        keys = [(key,) for key in calls[first : first + _BATCH]]
+        library.database.execute_many("DELETE FROM calls WHERE key = ?", keys)
+    stayed = [f"run {run} stays: it is at work, or was forked meanwhile" for run in busy]
+    return stayed + _shrink(library)
+
+
+def _remove_run(library: Library, run: str) -> bool:
+    """Delete a run that nobody has its hands on, unless another one has come to need it."""
+    lock = lock_at(library.run_lock(run))
+    if not taken(lock):
+        return False
+    try:
+        with library.database.transaction():
+            if library.database.row("SELECT 1 FROM runs WHERE parent = ?", (run,)) is not None:
+                return False
+            delete_owned(library.database, run, "collected")
+        delete_files(library.files_of(run))
+    finally:
+        lock.release()
+    return True
+
+
+def _shrink(library: Library) -> list[str]:
+    """Give the room of deleted rows back to the disk; a rewritten file needs as much room as it has, for a moment."""
+    database = library.database
+    database.settle()
+    if not database.free_bytes():
+        return []
+    if library.at_work():
+        return ["the library's file was not made smaller: a process is at work; run the same again when it has ended"]
+    if shutil.disk_usage(library.workspace).free < 2 * database.path.stat().st_size:
+        return ["the library's file was not made smaller: rewriting it needs twice its size on the disk"]
+    database.vacuum()
+    return []

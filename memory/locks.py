@@ -1,0 +1,73 @@
+"""Locks between processes: a file for each thing that one process at a time may work on.
+
+They say who is at work; what keeps the rows whole is SQLite. The system lets go of a lock when its process dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from rereader.memory.database import translated
+from rereader.models.files import PRIVATE_FILE
+from rereader.schema import AtWork
+
+
+def lock_at(path: Path) -> FileLock:
+    """The lock of a file, which is made when it is first taken."""
+    return FileLock(path, mode=PRIVATE_FILE)
+
+
+def taken(lock: FileLock, seconds: float = 0.0) -> bool:
+    """Take a lock if nobody has it, or whoever has it lets go within so many seconds.
+
+    Raises:
+        StoreError: If its file cannot be made.
+    """
+    with translated(Path(lock.lock_file)):
+        try:
+            lock.acquire(timeout=seconds)
+        except Timeout:
+            return False
+    return True
+
+
+def held(path: Path) -> bool:
+    """Whether some process holds the lock; makes no file where there is none."""
+    if not path.exists():
+        return False
+    lock = lock_at(path)
+    if not taken(lock):
+        return True
+    lock.release()
+    return False
+
+
+@contextmanager
+def alone(path: Path, message: str, hint: str) -> Iterator[None]:
+    """Hold a lock, or refuse to wait for it.
+
+    Raises:
+        AtWork: If somebody has it: ``message`` and ``hint``.
+        StoreError: If its file cannot be made.
+    """
+    lock = lock_at(path)
+    if not taken(lock):
+        raise AtWork(message, hint)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def caring(workspace: Path) -> AbstractContextManager[None]:
+    """Hold the lock that one process has while it repairs, tidies or replaces a workspace.
+
+    Raises:
+        AtWork: If another one has it.
+    """
+    told = f"Another process takes care of the workspace {workspace} now."
+    return alone(workspace / "care.lock", told, "Wait for it to end, then run the same again.")

@@ -1,0 +1,295 @@
+"""A workspace comes back from its backup as it was, and nothing from elsewhere is taken for one."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rereader.memory.care import restoring
+from rereader.memory.care.archive import MANIFEST
+from rereader.memory.care.backup import backup
+from rereader.memory.care.contents import check_contents
+from rereader.memory.care.depth import Depth, unheard
+from rereader.memory.care.restoring import restore
+from rereader.memory.invariants import check_library
+from rereader.memory.library import Library
+from rereader.runs.doctor.checkpoints import checkpoints_open
+from rereader.schema import AtWork, InputError, StoreError
+from rereader.testing.sessions import scripted_session
+from rereader.testing.texts import essay, plant
+
+QUESTION = "When was the mill sold?"
+BLOCKS = {"gist": "extract", "reads": "kv", "chunk_tokens": 60, "decline_below": 0}
+WHOLE = Depth(whole=True)
+
+
+def asked(folder, questions=(QUESTION,)):
+    """A workspace with a run with blocks for each question."""
+    session = scripted_session(folder)
+    text = plant(essay(5, 120), ["The mill was sold in 1822."])
+    document = session.library.documents.add(text, title="essay", source="e", loader="text/1")
+    answers = [session.ask(question, [document.id], settings=BLOCKS) for question in questions]
+    session.close()
+    return answers
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A workspace and its backup."""
+    folder = tmp_path_factory.mktemp("saved")
+    asked(folder / "ws")
+    with Library(folder / "ws") as library:
+        backup(library, folder / "all.zip", unheard)
+    return folder / "ws", folder / "all.zip"
+
+
+def dump(folder):
+    with Library(folder) as library:
+        return sorted(line for line in library.database._connection.iterdump() if "fulltext" not in line)
+
+
+def faults(folder):
+    with Library(folder) as library:
+        found = [*check_library(library), *check_contents(library, WHOLE), *checkpoints_open(library, WHOLE)]
+    return [one for one in found if one.state != "ok"]
+
+
+def files(folder):
+    kept = (path for path in folder.rglob("*") if path.is_file() and path.suffix in (".faiss", ".safetensors"))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
+
+
+def test_all_comes_back(saved, tmp_path):
+    workspace, archive = saved
+    manifest = restore(archive, tmp_path / "new", unheard)
+    assert dump(tmp_path / "new") == dump(workspace)
+    assert files(tmp_path / "new") == files(workspace)
+    assert faults(tmp_path / "new") == []
+    assert sum(name.startswith("kv/") for name in manifest.parts) > 10
+    with Library(tmp_path / "new") as library:
+        [run] = library.runs.all()
+    session = scripted_session(tmp_path / "new")
+    assert session.fork(run.id, 1).answer == run.answer.answer
+    again = session.ask(QUESTION, list(run.document_ids), settings=BLOCKS)
+    assert again.usage.calls == again.usage.cached_calls
+    session.close()
+
+
+def test_nobody_else_reads_it(saved, tmp_path):
+    before = os.umask(0)
+    try:
+        with Library(saved[0]) as library:
+            backup(library, tmp_path / "all.zip", unheard)
+        restore(tmp_path / "all.zip", tmp_path / "new", unheard)
+    finally:
+        os.umask(before)
+    made = [tmp_path / "all.zip", *(path for path in (tmp_path / "new").rglob("*"))]
+    assert [path for path in made if stat.S_IMODE(path.stat().st_mode) & 0o077 and path.suffix != ".lock"] == []
+
+
+def test_a_lean_one_makes_its_memories_again(saved, tmp_path):
+    with Library(saved[0]) as library:
+        lean = backup(library, tmp_path / "lean.zip", unheard, memories=False)
+    restore(tmp_path / "lean.zip", tmp_path / "new", unheard)
+    assert lean.file_bytes < saved[1].stat().st_size
+    [note] = faults(tmp_path / "new")
+    assert note.state == "note" and "are missing" in note.what
+    [again] = asked(tmp_path / "new")
+    with Library(saved[0]) as library:
+        [run] = library.runs.all()
+    assert again.answer == run.answer.answer
+
+
+def test_it_is_whole_while_others_write(tmp_path):
+    asked(tmp_path / "ws")
+    stop, questions = threading.Event(), iter(range(10_000))
+
+    def write():
+        while not stop.is_set():
+            asked(tmp_path / "ws", [f"{QUESTION} {next(questions)}"])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(4):
+            with Library(tmp_path / "ws") as library:
+                backup(library, tmp_path / f"{number}.zip", unheard)
+    finally:
+        stop.set()
+        writer.join()
+    for number in range(4):
+        restore(tmp_path / f"{number}.zip", tmp_path / f"{number}", unheard)
+        assert {one.state for one in faults(tmp_path / f"{number}")} <= {"note"}  # a run that was going on
+        session = scripted_session(tmp_path / f"{number}")
+        for run in session.library.runs.all():
+            assert session.resume(run.id).answer
+        session.close()
+
+
+def test_what_is_there_stays(saved, tmp_path):
+    workspace, archive = saved
+    shutil.copytree(workspace, tmp_path / "ws")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("Dear")
+    with Library(workspace) as library:
+        for goal in (archive, tmp_path, tmp_path / "none" / "a.zip", workspace / "a.zip"):
+            with pytest.raises(InputError):
+                backup(library, goal, unheard)
+        backup(library, shutil.copy(archive, tmp_path / "a.zip"), unheard, replace=True)
+    for place, forced in ((tmp_path / "ws", False), (tmp_path / "other", False), (tmp_path / "other", True)):
+        with pytest.raises(InputError):
+            restore(archive, place, unheard, replace=forced)
+    assert (tmp_path / "other" / "letter.txt").exists() and not list((tmp_path).glob(".*"))
+
+
+def test_an_open_workspace_is_not_replaced(saved, tmp_path):
+    _, archive = saved
+    asked(tmp_path / "ws", ["What else?", "And then?"])
+    with Library(tmp_path / "ws") as library:
+        with pytest.raises(AtWork, match="open"):
+            restore(archive, tmp_path / "ws", unheard, replace=True)
+        assert len(library.runs.all()) == 2
+    restore(archive, tmp_path / "ws", unheard, replace=True)
+    assert dump(tmp_path / "ws") == dump(saved[0])
+    (tmp_path / "ws" / "library.db").write_bytes(b"no database" * 500)  # what backups are for
+    restore(archive, tmp_path / "ws", unheard, replace=True)
+    assert faults(tmp_path / "ws") == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ws"]
+
+
+def rewritten(archive, goal, change):
+    """An archive whose parts, as a dictionary, were changed."""
+    with zipfile.ZipFile(archive) as before:
+        parts = {name: before.read(name) for name in before.namelist()}
+    change(parts)
+    with zipfile.ZipFile(goal, "w") as after:
+        for name, body in parts.items():
+            after.writestr(name, body)
+    return goal
+
+
+def named(parts, name, body=b"x"):
+    manifest = json.loads(parts[MANIFEST])
+    manifest["parts"][name] = {"bytes": len(body), "sha256": "0" * 64}
+    parts.update({name: body, MANIFEST: json.dumps(manifest).encode()})
+
+
+EVIL = {
+    "up": lambda parts: named(parts, "../evil"),
+    "up inside": lambda parts: named(parts, "kv/../../evil"),
+    "absolute": lambda parts: named(parts, "/tmp/evil"),
+    "drive": lambda parts: named(parts, "C:\\evil"),
+    "dots": lambda parts: named(parts, "kv/........safetensors/x"),
+    "other": lambda parts: named(parts, "graphs/evil.py"),
+    "checksum": lambda parts: named(parts, f"kv/{'a' * 20}.safetensors"),
+    "unnamed": lambda parts: parts.update({"runs/beef.sqlite": b"x"}),
+    "missing": lambda parts: parts.pop("library.db"),
+    "changed": lambda parts: parts.update({"library.db": parts["library.db"][:-1] + b"!"}),
+    "bomb": lambda parts: parts.update({"library.db": parts["library.db"] + bytes(50_000_000)}),
+    "no manifest": lambda parts: parts.pop(MANIFEST),
+    "manifest": lambda parts: parts.update({MANIFEST: b"[]"}),
+    "newer": lambda parts: parts.update({MANIFEST: parts[MANIFEST].replace(b'"format": 1', b'"format": 2')}),
+    "newer schema": lambda parts: parts.update({MANIFEST: parts[MANIFEST].replace(b'_version": 6', b'_version": 99')}),
+}
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_what_is_no_backup_is_refused(saved, tmp_path, name):
+    evil = rewritten(saved[1], tmp_path / "evil.zip", EVIL[name])
+    with pytest.raises(InputError) as refused:
+        restore(evil, tmp_path / "deep" / "ws", unheard)
+    assert refused.value.hint
+    assert sorted(path.name for path in tmp_path.rglob("*")) in (["evil.zip"], ["deep", "evil.zip"])
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), cut=st.booleans())
+def test_damage_anywhere_is_found(saved, tmp_path_factory, place, cut):
+    folder = tmp_path_factory.mktemp("damaged")
+    body = bytearray(saved[1].read_bytes())
+    at = int(place * len(body))
+    if cut:
+        del body[at:]
+    else:
+        body[at] ^= 0x55
+    (folder / "a.zip").write_bytes(body)
+    try:
+        restore(folder / "a.zip", folder / "ws", unheard)
+    except InputError:
+        assert not (folder / "ws").exists()
+    else:  # a byte that says nothing, like a date
+        assert dump(folder / "ws") == dump(saved[0])
+
+
+def test_files_that_are_not_there_or_something_else(tmp_path):
+    (tmp_path / "letter.zip").write_text("Dear")
+    for name in ("none.zip", "letter.zip", "."):
+        with pytest.raises(InputError):
+            restore(tmp_path / name, tmp_path / "ws", unheard)
+    assert not (tmp_path / "ws").exists()
+
+
+def test_a_full_disk_is_said_before(saved, tmp_path, monkeypatch):
+    class Little:
+        free = 1000
+
+    monkeypatch.setattr(restoring.shutil, "disk_usage", lambda _: Little)
+    with pytest.raises(StoreError, match="the disk of"):
+        restore(saved[1], tmp_path / "ws", unheard)
+    assert not (tmp_path / "ws").exists()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from rereader.memory.care import archive
+from rereader.memory.care.backup import backup
+from rereader.memory.care.depth import unheard
+from rereader.memory.care.restoring import restore
+from rereader.memory.library import Library
+
+archive.BLOCK = 4096
+print("ready", flush=True)
+for number in range(1000):
+    if sys.argv[1] == "backup":
+        with Library(Path(sys.argv[2])) as library:
+            backup(library, Path(sys.argv[3]), unheard, replace=True)
+    else:
+        restore(Path(sys.argv[3]), Path(sys.argv[2]), unheard, replace=True)
+"""
+
+
+@pytest.mark.parametrize("verb", ["backup", "restore"])
+def test_a_kill_leaves_the_old_one_or_the_new_one(saved, tmp_path, verb):
+    """Killed a few times at random moments, it leaves a whole file or folder, and nothing once it is run again."""
+    workspace, archive = tmp_path / "ws", tmp_path / "all.zip"
+    shutil.copytree(saved[0], workspace)
+    shutil.copy(saved[1], archive)
+    rng, wanted = random.Random(7), dump(workspace)
+    for _ in range(5):
+        child = subprocess.Popen([sys.executable, "-c", KILLED, verb, workspace, archive], stdout=subprocess.PIPE)
+        assert child.stdout.readline()
+        time.sleep(rng.uniform(0.0, 0.4))
+        os.kill(child.pid, signal.SIGKILL)
+        child.communicate(timeout=60)
+        if workspace.exists():
+            assert dump(workspace) == wanted
+        shutil.rmtree(tmp_path / "probe", ignore_errors=True)
+        restore(archive, tmp_path / "probe", unheard)
+        assert dump(tmp_path / "probe") == wanted
+    shutil.rmtree(tmp_path / "probe")
+    restore(archive, workspace, unheard, replace=True)
+    assert dump(workspace) == wanted
+    if verb == "restore":
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["all.zip", "ws"]
