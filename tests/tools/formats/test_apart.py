@@ -2,9 +2,9 @@
 
 import subprocess
 import sys
-import zlib
 
 import pytest
+from hostile_files import pdf_bomb, pdf_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,32 +18,6 @@ from rereader.tools.loaders import load_source
 HTML = b"<h1>One</h1><p>Text \xc3\xbc &#128029;</p><h2>Two</h2><p>More</p>"
 
 
-def pdf(content, filters=b"/FlateDecode"):
-    """A PDF file of one page whose content stream is this."""
-    font = b"<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"
-    bodies = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R/Resources%s>>" % font,
-        b"<</Length %d/Filter[%s]>>stream\n%s\nendstream" % (len(content), filters, content),
-    ]
-    made, places = b"%PDF-1.4\n", []
-    for number, body in enumerate(bodies, 1):
-        places.append(len(made))
-        made += b"%d 0 obj%s endobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    end = b"trailer<</Size 5/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % len(made)
-    return made + b"xref\n0 5\n0000000000 65535 f \n" + table + end
-
-
-def bomb(mebibytes):
-    """A PDF file of some kilobytes that unpacks to so much of drawing."""
-    line = b"BT /F1 12 Tf 50 700 Td (x) Tj ET\n"
-    packer = zlib.compressobj(9)
-    once = b"".join(packer.compress(line * (2**20 // len(line))) for _ in range(mebibytes)) + packer.flush()
-    return pdf(zlib.compress(once, 9), b"/FlateDecode/FlateDecode")
-
-
 @pytest.fixture(scope="module")
 def reader():
     with Apart() as made:
@@ -52,7 +26,7 @@ def reader():
 
 @pytest.fixture(scope="module")
 def words():
-    return pdf(zlib.compress(b"BT /F1 12 Tf 50 700 Td (The bees hum) Tj ET"))
+    return pdf_of(b"The bees hum")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +71,7 @@ def test_one_process_reads_many_files_and_a_new_one_goes_on_where_it_was_lost(wo
 def test_a_page_that_unpacks_to_more_than_is_allowed_costs_a_process(tmp_path, monkeypatch):
     monkeypatch.setattr(apart, "MEMORY", 150 * 2**20)
     path = tmp_path / "bomb.pdf"
-    path.write_bytes(bomb(200))
+    path.write_bytes(pdf_bomb(200))
     assert path.stat().st_size < 10_000
     with pytest.raises(InputError, match=r"more than 0\.1 GiB of memory") as raised:
         load_source(path)
@@ -107,7 +81,7 @@ def test_a_page_that_unpacks_to_more_than_is_allowed_costs_a_process(tmp_path, m
 def test_a_page_that_takes_too_long_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(apart, "SECONDS", 1)
     path = tmp_path / "slow.pdf"
-    path.write_bytes(bomb(60))
+    path.write_bytes(pdf_bomb(60))
     with pytest.raises(InputError, match="more than 1 seconds to unpack"):
         load_source(path)
 
