@@ -34,6 +34,8 @@ _HEADING = re.compile(
 )
 _WORD_BORDER = re.compile(r"\s+(?=\S)")
 _JOINED = re.compile("[\u0300-\u036f\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
+_MOST_JOINED = 32
+"""Marks that are kept with their character where a piece is halved; no writing has more."""
 
 Piece = tuple[int, int]
 
@@ -143,10 +145,16 @@ def _halves(text: str, span: Piece) -> tuple[Piece, Piece]:
     start, end = span
     middle = (start + end) // 2
     borders = [match.end() for match in _WORD_BORDER.finditer(text, start + 1, end)]
-    cut = min(borders, key=lambda border: abs(border - middle)) if borders else middle
-    while not borders and cut > start + 1 and _JOINED.match(text, cut):
-        cut -= 1
+    cut = min(borders, key=lambda border: abs(border - middle)) if borders else _between(text, start, middle)
     return (start, cut), (cut, end)
+
+
+def _between(text: str, start: int, middle: int) -> int:
+    """The next place before ``middle`` that parts no character from its marks; ``middle`` where all near it does."""
+    for cut in range(middle, max(start, middle - _MOST_JOINED), -1):
+        if not _JOINED.match(text, cut):
+            return cut
+    return middle
 
 
 def _strong_borders(text: str, spans: list[Piece]) -> tuple[list[int], list[int]]:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from rereader.schema.errors import InputError
 from rereader.schema.types import Place
 from rereader.tools.decoding import binary_kind, decode, refuse_binary
+from rereader.tools.formats.apart import Apart
 from rereader.tools.formats.archive import cleaned, members, open_archive, read_member
 from rereader.tools.formats.base import MAX_BYTES, Options, TooLarge
 from rereader.tools.formats.kinds import ARCHIVE, LOADERS, PACKED, kind_by_name, kind_of, read
@@ -116,14 +117,15 @@ def load_source(
             damaged, encrypted, without text.
         MissingExtra: If the packages that read the format are not installed.
     """
-    options = Options(encoding, password, max_bytes)
-    if str(source) == "-":
-        data = read_stream(stdin or sys.stdin.buffer, "standard input", max_bytes)
-        return _load(_File(data, "standard input", "-"), options)
-    path = Path(source)
-    if _is_folder(path):
-        return _load_folder(path, options)
-    return _load(_File(read_file(path, max_bytes), _title(Path(path.name)), display(path)), options)
+    with Apart() as apart:
+        options = Options(encoding, password, max_bytes, apart)
+        if str(source) == "-":
+            data = read_stream(stdin or sys.stdin.buffer, "standard input", max_bytes)
+            return _load(_File(data, "standard input", "-"), options)
+        path = Path(source)
+        if _is_folder(path):
+            return _load_folder(path, options)
+        return _load(_File(read_file(path, max_bytes), _title(Path(path.name)), display(path)), options)
 
 
 def load_bytes(
@@ -137,7 +139,8 @@ def load_bytes(
     """
     source = display(Path(name))
     unpacked = read_stream(BytesIO(data), source, max_bytes)
-    return _load(_File(unpacked, _title(Path(source)), source), Options(encoding, password, max_bytes))
+    with Apart() as apart:
+        return _load(_File(unpacked, _title(Path(source)), source), Options(encoding, password, max_bytes, apart))
 
 
 def loader_version(path: Path) -> str:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _NO_NEW_PRIVS, _SECCOMP, _FILTER = 38, 22, 2
 _CREATE_RULESET, _RESTRICT_SELF = 444, 446  # Landlock; the same on every architecture
+_FILES, _READING = (1 << 13) - 1, 0b1100  # what Landlock's first version knows; reading a file and a folder
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CALLS = {
     # read write close fstat lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn sched_yield mremap
@@ -78,6 +79,19 @@ def lock(memory: int, seconds: int) -> list[str]:
     return layers
 
 
+def lock_writing() -> list[str]:
+    """Give up, for good, to write, make and remove files, to start programs and to reach a network.
+
+    Files may still be read, as fonts are. Returns the names of the layers that hold; none but on Linux.
+    """
+    if sys.platform != "linux":
+        return []
+    libc = ctypes.CDLL(None, use_errno=True)
+    layers = ["network"] if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0 else []
+    may_lock = libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+    return [*layers, *(["landlock"] if may_lock and _landlock(libc, _FILES & ~_READING) else [])]
+
+
 def _limits(memory: int, seconds: int) -> list[str]:
     wanted = {"AS": memory, "CPU": seconds, "FSIZE": 0, "NOFILE": 3, "NPROC": 0, "CORE": 0}
     for name, most in wanted.items():
@@ -90,12 +104,11 @@ def _limits(memory: int, seconds: int) -> list[str]:
     return ["limits"]
 
 
-def _landlock(libc: ctypes.CDLL) -> bool:
-    """Deny every way to a file, every connection, and signals to others: a ruleset that allows nothing."""
+def _landlock(libc: ctypes.CDLL, files: int = _FILES) -> bool:
+    """Deny these ways to a file, every connection, and signals to others: a ruleset that allows nothing."""
     version = libc.syscall(_CREATE_RULESET, None, 0, 1)
     if version < 1:
         return False
-    files = (1 << 13) - 1
     for since, right in ((2, 13), (3, 14), (5, 15)):
         files |= (1 << right) if version >= since else 0
     fields = [files, *([3] if version >= 4 else []), *([3] if version >= 6 else [])]

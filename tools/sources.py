@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rereader.schema.errors import InputError
+from rereader.tools.formats.base import MAX_RATIO, RATIO_FROM, bomb
 
 _BLOCK = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -25,6 +26,8 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     name = display(path)
     try:
         with path.open("rb") as stream:
+            if os.fstat(stream.fileno()).st_size > max_bytes:
+                raise _too_large(name, max_bytes)
             return read_stream(stream, name, max_bytes)
     except FileNotFoundError as error:
         raise InputError(f"There is no file {name}.", "Check the path.") from error
@@ -62,12 +65,15 @@ def display(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def _read(stream: BinaryIO | BufferedIOBase, name: str, max_bytes: int) -> bytes:
+def _read(stream: BinaryIO | BufferedIOBase, name: str, max_bytes: int, likely: int | None = None) -> bytes:
+    """All bytes of a stream; more than are ``likely`` after unpacking are refused as a bomb."""
     blocks, size = [], 0
     while block := stream.read(_BLOCK):
         size += len(block)
         if size > max_bytes:
             raise _too_large(name, max_bytes)
+        if likely is not None and size > likely:
+            raise bomb(name)
         blocks.append(block)
     return b"".join(blocks)
 
@@ -75,7 +81,7 @@ def _read(stream: BinaryIO | BufferedIOBase, name: str, max_bytes: int) -> bytes
 def _unpack(data: bytes, name: str, max_bytes: int) -> bytes:
     try:
         with gzip.GzipFile(fileobj=BytesIO(data)) as stream:
-            return _read(stream, name, max_bytes)
+            return _read(stream, name, max_bytes, max(RATIO_FROM, MAX_RATIO * len(data)))
     except EOFError as error:
         msg = f"{name} is a gzip file that was cut off."
         raise InputError(msg, "Download or pack it again.") from error

@@ -272,16 +272,16 @@ def test_removing_the_document_removes_the_page(command, run, workspace):
 
 
 def test_a_document_cannot_steer_the_terminal(command, tmp_path):
-    """Escape sequences, also the eight-bit ones, come out as replacement characters."""
+    """Escape sequences, also the eight-bit ones, and what turns a line round come out as replacement characters."""
     path = tmp_path / "evil.txt"
-    steer = "\x1b[2J\x1b]52;c;aGk=\x1b\\\x9b31m"
+    steer = "\x1b[2J\x1b]52;c;aGk=\x1b\\\x9b31m\u202e\u2066"
     fact = f"The strongbox {steer} of the Ulpelhala office opens with 5265."
     path.write_text(plant(essay(1, 100), [fact]), encoding="utf-8")
     question = "With which number does the strongbox of the Ulpelhala office open?"
     for form in ([], ["--markdown"], ["--json"]):
         code, out, err = command("ask", path, question, *form)
         assert code == 0 and "5265" in out
-        assert not set("\x1b\x9b") & set(out + err)
+        assert not set("\x1b\x9b" if form == ["--json"] else "\x1b\x9b\u202e\u2066") & set(out + err)
     assert json.loads(command("ask", path, question, "--json")[1])["evidence"]
 
 

@@ -138,3 +138,22 @@ def test_one_endless_line_is_bounded():
     text = "a" * 1_000_000
     chunks = chunk_document(text, document_id="d", count_tokens=estimate_counter(), max_tokens=512)
     assert sum(len(chunk.span) for chunk in chunks) == len(text)
+
+
+def test_a_run_of_marks_is_halved_like_any_other_text():
+    rounds = []
+
+    def count(texts):
+        rounds.append(len(texts))
+        return [len(text) for text in texts]
+
+    text = "e" + "\u0301" * 20_000
+    chunks = chunk_document(text, document_id="d", count_tokens=count, max_tokens=50)
+    assert "".join(text[chunk.span.start : chunk.span.end] for chunk in chunks) == text
+    assert len(rounds) < 20
+
+
+def test_marks_stay_with_their_character():
+    text = "xe\u0301\u0302\u0303" * 40
+    chunks = chunk_document(text, document_id="d", count_tokens=lambda texts: [len(t) for t in texts], max_tokens=7)
+    assert not [chunk for chunk in chunks if text[chunk.span.start] in "\u0301\u0302\u0303"]

@@ -10,12 +10,9 @@ from collections.abc import Iterator
 from io import BytesIO
 
 from rereader.schema.errors import InputError
-from rereader.tools.formats.base import Options, TooLarge, damaged
+from rereader.tools.formats.base import MAX_RATIO, RATIO_FROM, Options, TooLarge, bomb, damaged
 
 MAX_FILES = 10_000
-MAX_RATIO = 200
-RATIO_FROM = 16 * 2**20
-"""Members that unpack to more than this many bytes may not be packed tighter than ``MAX_RATIO`` to 1."""
 
 UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 """What reading a damaged or encrypted member may raise; ``NotImplementedError`` is a ``RuntimeError``."""
@@ -50,6 +47,17 @@ def container_kind(data: bytes) -> str:
     return "zip"
 
 
+def unpacked_size(data: bytes) -> int:
+    """Bytes that the members of a ZIP file say they unpack to; 0 if it cannot be read, which reading it will tell."""
+    if _claimed(data) > MAX_FILES:
+        return 0
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+        return 0
+
+
 def open_archive(data: bytes, name: str, kind: str, options: Options) -> zipfile.ZipFile:
     """Open an archive that keeps the limits on files, unpacked bytes and packing ratio.
 
@@ -70,8 +78,7 @@ def open_archive(data: bytes, name: str, kind: str, options: Options) -> zipfile
         raise TooLarge(msg, "Unpack it and add its parts one by one.")
     for entry in entries:
         if entry.file_size > RATIO_FROM and entry.file_size > MAX_RATIO * max(1, entry.compress_size):
-            msg = f"{name} holds {cleaned(entry.filename)!r}, which unpacks to more than {MAX_RATIO} times its size."
-            raise InputError(msg, "That looks like a decompression bomb; unpack it yourself if you trust it.")
+            raise bomb(f"{name}/{cleaned(entry.filename)}")
     return archive
 
 

@@ -6,11 +6,18 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rereader.schema.errors import InputError, MissingExtra
 from rereader.schema.types import Place, PlaceKind
 
+if TYPE_CHECKING:
+    from rereader.tools.formats.apart import Apart
+
 MAX_BYTES = 512 * 2**20
+MAX_RATIO = 200
+RATIO_FROM = 16 * 2**20
+"""What unpacks to more than this many bytes may not be packed tighter than ``MAX_RATIO`` to 1."""
 UNDECODED = "none"
 """Stands for the encoding of formats that leave nothing to decode."""
 
@@ -27,11 +34,13 @@ class Options:
         encoding: Of text formats; found out when left out.
         password: For encrypted files.
         max_bytes: Most bytes of a file after unpacking, and most characters of a text.
+        apart: Reads large files and those of unknown size; without it they are read in this process.
     """
 
     encoding: str | None = None
     password: str | None = None
     max_bytes: int = MAX_BYTES
+    apart: Apart | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,12 @@ def needs(feature: str) -> Iterator[None]:
 
 class TooLarge(InputError):
     """A file that unpacks to more than is allowed."""
+
+
+def bomb(name: str) -> InputError:
+    """The error for what is packed much tighter than a text can be."""
+    msg = f"{name} unpacks to more than {MAX_RATIO} times its size."
+    return InputError(msg, "That looks like a decompression bomb; unpack it yourself if you trust it.")
 
 
 def damaged(name: str, kind: str, reason: str = "") -> InputError:

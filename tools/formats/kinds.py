@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import PurePath
 
-from rereader.tools.formats.archive import container_kind
+from rereader.tools.formats.archive import container_kind, unpacked_size
 from rereader.tools.formats.base import Options, Parsed
 
 ARCHIVE = "zip"
@@ -32,6 +32,10 @@ _SUFFIXES = {
     "markdown": ".md .markdown .mdown .mdx .qmd .rmd",
 }
 _BY_SUFFIX = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+_ANY_SIZE = frozenset({"pdf"})
+"""Formats that do not say what they unpack to."""
+MAX_HERE = 4 * 2**20
+"""Files that are larger after unpacking are read in a process of their own: an element of 3 bytes takes a hundred."""
 _HEAD = 1024
 _STARTS = {"html": (b"<!doctype html", b"<html"), "subtitles": (b"webvtt",)}
 
@@ -62,8 +66,20 @@ def read(kind: str, data: bytes, name: str, options: Options) -> Parsed:
     """Read a document of a known format; ``name`` is what errors call it.
 
     Raises:
-        InputError: If it is damaged, encrypted, too large or holds no text.
+        InputError: If it is damaged, encrypted, too large or holds no text, or takes too much memory or time.
         MissingExtra: If the packages that read this format are not installed.
     """
+    if options.apart is not None and (kind in _ANY_SIZE or _size(kind, data) > MAX_HERE):
+        return options.apart.read(kind, data, name, options)
+    return load(kind, data, name, options)
+
+
+def load(kind: str, data: bytes, name: str, options: Options) -> Parsed:
+    """The same, in this process whatever the size."""
     parsed: Parsed = import_module(f"rereader.tools.formats.{kind}").load(data, name, options)
     return parsed
+
+
+def _size(kind: str, data: bytes) -> int:
+    """Bytes of a file after unpacking, as far as they are told."""
+    return unpacked_size(data) if kind in PACKED else len(data)

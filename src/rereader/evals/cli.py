@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as ProgressBar
 
 from rereader.config import load_config
+from rereader.evals.attacks_cli import add_attacks
 from rereader.evals.data import data_folder
 from rereader.evals.environment import describe_commit
 from rereader.evals.forgetting_cli import add_forgetting
@@ -276,6 +277,7 @@ def _items_bar() -> Iterator[Callable[[int, int], None]]:
         yield partial(_told, listener)
 
 
+add_attacks(bench_app, _items_bar)
 add_forgetting(bench_app)
 add_gates(bench_app, _items_bar)
 add_memory(bench_app, _items_bar)

@@ -22,6 +22,7 @@ _COPY_TOLERANCE = 0.1
 _ROWS = 4096
 _UNREADABLE = (ValueError, KeyError, OSError, RuntimeError, IndexError, NotImplementedError)
 NO_WEIGHTS = "--no-weights"
+_OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _PROBE = "Tokens 1234, accents \u00e9\u00fc, Han \u4f60\u597d, <|im_start|>user\n  two  spaces\t<|im_end|>"
 
 
@@ -45,7 +46,7 @@ def convert_gguf(source: Path, target: Path) -> None:
     except ImportError as error:
         raise MissingExtra("Converting a GGUF file", "local") from error
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name, **_OPTIONS)
         model, tensors = _read(source)
     except _UNREADABLE as error:
         msg = f"The GGUF file {source.name} cannot be converted: {error}"
@@ -67,10 +68,9 @@ def convert_tokenizer(source: Path, target: Path) -> None:
         from transformers import AutoConfig, AutoTokenizer
     except ImportError as error:
         raise MissingExtra("Reading a GGUF file", "local") from error
-    given = {"gguf_file": source.name, "local_files_only": True}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, **given)
-        config = AutoConfig.from_pretrained(source.parent, **given)
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name, **_OPTIONS)
+        config = AutoConfig.from_pretrained(source.parent, gguf_file=source.name, **_OPTIONS)
     except _UNREADABLE as error:
         msg = f"The GGUF file {source.name} cannot be read: {error}"
         raise ModelError(msg, "Use another file, or a folder of safetensors of the same model.") from error
@@ -86,7 +86,7 @@ def _read(source: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    config = AutoConfig.from_pretrained(source.parent, gguf_file=source.name, local_files_only=True)
+    config = AutoConfig.from_pretrained(source.parent, gguf_file=source.name, **_OPTIONS)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     tensors: dict[str, torch.Tensor] = load_gguf_checkpoint(  # type: ignore[no-untyped-call]
@@ -143,8 +143,8 @@ def _check(target: Path, tensors: dict[str, torch.Tensor], tokenizer: Any) -> No
     from safetensors import safe_open
     from transformers import AutoConfig, AutoTokenizer
 
-    AutoConfig.from_pretrained(target, local_files_only=True)
-    again = AutoTokenizer.from_pretrained(target, local_files_only=True)
+    AutoConfig.from_pretrained(target, **_OPTIONS)
+    again = AutoTokenizer.from_pretrained(target, **_OPTIONS)
     if again(_PROBE)["input_ids"] != tokenizer(_PROBE)["input_ids"]:
         _fail(target, "its tokenizer gives other tokens than the GGUF file's")
     with safe_open(target / WEIGHTS, framework="pt") as stored:

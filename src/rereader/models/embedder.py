@@ -109,7 +109,13 @@ class SentenceEmbedder(Embedder):
             device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             with _no_progress_bars():
-                model = sentence_transformers.SentenceTransformer(str(path), device=device, local_files_only=True)
+                model = sentence_transformers.SentenceTransformer(
+                    str(path),
+                    device=device,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    model_kwargs={"use_safetensors": True},
+                )
         except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
             msg = f"The embedding model in {path} cannot be loaded: {str(error).splitlines()[0]}"
             raise ModelError(msg, "Pull it again, or name another sentence-transformers folder.") from error

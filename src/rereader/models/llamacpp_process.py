@@ -134,7 +134,7 @@ class LlamaProcess:
         self._context = self._size(tokens)
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
         self._child = subprocess.Popen(
-            [sys.executable, "-m", _MODULE],
+            [sys.executable, "-P", "-m", _MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

@@ -40,6 +40,8 @@ class MissingExtra(InputError):
     """An optional dependency is needed and not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
+        self.feature = feature
+        self.extra = extra
         super().__init__(
             f"{feature} needs packages that are not installed.",
             f"Install them with: pip install 'rereader[{extra}]'",

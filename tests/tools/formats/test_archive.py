@@ -8,7 +8,6 @@ import zipfile
 import pytest
 
 from rereader.schema import InputError
-from rereader.schema.errors import MissingExtra
 from rereader.tools.formats import archive
 from rereader.tools.loaders import load_source
 
@@ -134,13 +133,6 @@ def test_a_directory_that_lies_about_its_length_is_counted(load, monkeypatch):
 def test_a_wrong_password_is_said(load):
     with pytest.raises(InputError, match="password does not open"):
         load(encrypted(), password="sesame")
-
-
-def test_a_missing_package_is_named(load, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pypdfium2", None)
-    with pytest.raises(MissingExtra, match="Reading PDF files") as raised:
-        load(b"%PDF-1.7 x", "a.pdf")
-    assert "rereader[documents]" in raised.value.hint
 
 
 def test_the_limit_is_one_for_all_files_of_a_folder(tmp_path):
