@@ -86,11 +86,16 @@ def save_model(folder: Path, models_dir: Path) -> Path:
     return folder
 
 
-def write_document(folder: Path, sentences: int = _SENTENCES) -> Path:
+def document_text(sentences: int, seed: int = 7) -> str:
     """A made-up text with a fact in it."""
+    return plant(essay(seed, sentences), [_FACT])
+
+
+def write_document(folder: Path, sentences: int = _SENTENCES) -> Path:
+    """The same in a file of a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "document.txt"
-    path.write_text(plant(essay(7, sentences), [_FACT]), encoding="utf-8")
+    path.write_text(document_text(sentences), encoding="utf-8")
     return path
 
 
