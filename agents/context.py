@@ -23,6 +23,7 @@ from rereader.memory.working import WorkingMemory
 from rereader.models.base import Cancel, Embedder, LanguageModel
 from rereader.models.tokens import TokenCounter
 from rereader.schema import (
+    Answer,
     Budget,
     BudgetMeter,
     BudgetSpent,
@@ -170,7 +171,7 @@ class RunContext:
     @property
     def embed(self) -> EmbedCaller:
         """The embedder for short texts."""
-        return EmbedCaller(self.models.embedder, self.library.calls, self.log)
+        return EmbedCaller(self.models.embedder, self.library.calls, self.log, self._storing_next)
 
     def caller(self, role: str) -> Caller | None:
         """The model of a role (reader, gister or scorer), or ``None`` where it is switched off."""
@@ -228,6 +229,11 @@ class RunContext:
                 cost = difference(self.usage, since.usage)
                 self.library.parts.add(self.run_id, self.step, cost, self.log.calls[since.calls :])
 
+    @contextmanager
+    def _storing_next(self) -> Iterator[None]:
+        with self.storing(self.mark()):
+            yield
+
     def take_up(self) -> None:
         """Charge the step with what it stored before it was killed."""
         for usage, calls in self.library.parts.of_step(self.run_id, self.step):
@@ -261,10 +267,11 @@ class RunContext:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a node changes in the state, and what it wants remembered of its decisions."""
+    """What a node changes in the state, what it wants remembered of its decisions, and the answer that ends the run."""
 
     update: Mapping[str, Any] = field(default_factory=dict)
     detail: Mapping[str, Any] = field(default_factory=dict)
+    answer: Answer | None = None
 
 
 Work = Callable[[ReadingState, RunContext], Outcome]
@@ -321,7 +328,7 @@ def node(name: str, work: Work) -> Node:
             usage=difference(context.usage, before),
             calls=tuple(context.log.calls),
         )
-        context.library.runs.add_step(context.run_id, step, context.usage)
+        context.library.runs.add_step(context.run_id, step, context.usage, outcome.answer)
         return {**outcome.update, "step": number}
 
     run.__name__ = name

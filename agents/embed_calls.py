@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +13,24 @@ from rereader.agents.calls import CallLog
 from rereader.memory.calls import CallCache, call_key, pack_floats, unpack_floats
 from rereader.models.base import Embedder, TextKind
 
+Storing = Callable[[], AbstractContextManager[None]]
+
 
 class EmbedCaller:
-    """The embedder inside a run, for short texts such as questions; a document's vectors live in its index."""
+    """The embedder inside a run, for short texts such as questions; a document's vectors live in its index.
 
-    def __init__(self, embedder: Embedder, cache: CallCache, log: CallLog) -> None:
+    Args:
+        embedder: The embedder.
+        cache: Where its vectors are kept.
+        log: What is charged.
+        storing: What is stored and charged inside is kept together, or not at all.
+    """
+
+    def __init__(self, embedder: Embedder, cache: CallCache, log: CallLog, storing: Storing = nullcontext) -> None:
         self.embedder = embedder
         self._cache = cache
         self._log = log
+        self._storing = storing
 
     def embed(self, texts: Sequence[str], kind: TextKind = "passage") -> NDArray[np.float32]:
         """Unit vectors, float32 [n, d]; a text longer than the window is embedded by its first window."""
@@ -33,11 +44,12 @@ class EmbedCaller:
             with self._log.stopping() as stop:
                 vectors = self.embedder.embed(list(missing.values()), stop, kind)
             fresh = {key: pack_floats(vectors[i]) for i, key in enumerate(missing)}
-            self._cache.put("embed", fresh, self._log.document_ids)
-            found |= fresh
             tokens = sum(self.embedder.count_tokens(list(missing.values())))
             self._log.note("embed", self.embedder.name, started, amount=tokens)
-            self._log.usage.embedded_tokens += tokens
+            with self._storing():
+                self._cache.put("embed", fresh, self._log.document_ids)
+                self._log.usage.embedded_tokens += tokens
+            found |= fresh
         return np.stack([unpack_floats(found[key]) for key in keys])
 
     def _first_windows(self, texts: Sequence[str]) -> list[tuple[int, int]]:

@@ -18,14 +18,13 @@ NOT_STATED = "I found no answer to this in the text."
 
 
 def finish(state: ReadingState, context: RunContext) -> Outcome:
-    """Node: store the run's answer."""
+    """Node: the run's answer, which is stored with the step."""
     steps = context.library.runs.steps(context.run_id)
     found = _search(state, context)
     version = found.update.get("memory_version", state.get("memory_version", 0))
     made = assemble({**state, "memory_version": version}, context, steps, found.detail.get("scores", {}))
-    context.library.runs.update(context.run_id, status=made.status, answer=made)
     detail = {**found.detail, "answer": made.answer, "evidence": len(made.evidence)}
-    return Outcome({"status": made.status, **found.update}, detail)
+    return Outcome({"status": made.status, **found.update}, detail, made)
 
 
 def assemble(state: ReadingState, context: RunContext, steps: list[Step], scores: Mapping[str, float]) -> Answer:

@@ -129,8 +129,11 @@ class RunStore:
             (status, answer.model_dump_json() if answer else None, failure, time.time(), run_id),
         )
 
-    def add_step(self, run_id: str, step: Step, usage: Usage) -> None:
-        """Store a finished step with its calls, and the run's usage up to it, in one transaction."""
+    def add_step(self, run_id: str, step: Step, usage: Usage, answer: Answer | None = None) -> None:
+        """Store a finished step with its calls, the run's usage up to it, and its answer if that is what it made.
+
+        All of it or nothing: a run that is answered has its last step, too.
+        """
         with self._database.transaction():
             self._database.execute(
                 "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -170,6 +173,9 @@ class RunStore:
                 "UPDATE runs SET usage = ?, updated_at = ? WHERE id = ?",
                 (usage.model_dump_json(), time.time(), run_id),
             )
+            if answer:
+                self.update(run_id, status=answer.status, answer=answer)
+                self._database.execute("DELETE FROM step_parts WHERE run_id = ?", (run_id,))
 
     def get(self, run_id: str) -> Run:
         """The run with this id or unique prefix of an id.

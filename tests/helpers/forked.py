@@ -65,8 +65,8 @@ class Died(Exception):
 def killed_after(runs, number):
     store = runs.add_step
 
-    def die(run_id, step, usage):
-        store(run_id, step, usage)
+    def die(run_id, step, *rest):
+        store(run_id, step, *rest)
         if step.number == number:
             del runs.__dict__["add_step"]
             raise Died

@@ -141,8 +141,8 @@ def test_a_run_that_dies_between_its_step_and_the_checkpoint_is_charged_once(tmp
         document = session.library.documents.add(text, title="t", source="t", loader="text/1")
         store = session.library.runs.add_step
 
-        def die(run_id, step, usage, store=store):
-            store(run_id, step, usage)
+        def die(run_id, step, *rest, store=store):
+            store(run_id, step, *rest)
             if step.node in left:
                 left.remove(step.node)
                 raise OSError("died")

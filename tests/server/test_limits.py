@@ -121,33 +121,56 @@ def test_who_leaves_is_not_waited_for():
     assert bodies == [b""]
 
 
-def test_so_many_at_once_and_no_more(monkeypatch):
+@pytest.fixture
+def crowded(monkeypatch):
+    """An application that lets two requests work at once and one wait, and keeps each until it is told to go on."""
     monkeypatch.setattr(limits, "MOST_AT_WORK", 2)
+    monkeypatch.setattr(limits, "MOST_IN_LINE", 1)
+    go = asyncio.Event()
+
+    async def app(scope, receive, send):
+        if scope["path"] == "/slow":
+            await go.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    return Limits(app), go
+
+
+GET = {"type": "http", "method": "GET", "path": "/slow", "headers": []}
+
+
+def test_so_many_at_once_some_in_line_and_no_more(crowded):
+    guarded, go = crowded
 
     async def scenario():
-        go = asyncio.Event()
-
-        async def app(scope, receive, send):
-            if scope["path"] == "/slow":
-                await go.wait()
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"{}"})
-
-        guarded = Limits(app)
-        get = {"type": "http", "method": "GET", "path": "/slow", "headers": []}
-        slow = [asyncio.create_task(answered(guarded, get, None)) for _ in range(2)]
+        slow = [asyncio.create_task(answered(guarded, GET, None)) for _ in range(3)]
         await asyncio.sleep(0)
-        refused = await answered(guarded, {**get, "path": "/x"}, None)
-        stream = await answered(guarded, {**get, "path": "/api/events"}, None)
+        refused = await answered(guarded, {**GET, "path": "/x"}, None)
+        stream = await answered(guarded, {**GET, "path": "/api/events"}, None)
         go.set()
-        done = await asyncio.gather(*slow)
-        return refused, stream, done, await answered(guarded, {**get, "path": "/x"}, None)
+        return refused, stream, await asyncio.gather(*slow), await answered(guarded, {**GET, "path": "/x"}, None)
 
     refused, stream, done, later = asyncio.run(scenario())
     assert refused[0] == 503 and "2 requests" in refused[1]["error"]
     assert stream[0] == 200
-    assert [status for status, _ in done] == [200, 200]
+    assert [status for status, _ in done] == [200, 200, 200]
     assert later[0] == 200
+
+
+def test_nobody_stands_in_line_for_ever(crowded, monkeypatch):
+    guarded, go = crowded
+    monkeypatch.setattr(limits, "_IN_LINE_SECONDS", 0.05)
+
+    async def scenario():
+        slow = [asyncio.create_task(answered(guarded, GET, None)) for _ in range(2)]
+        await asyncio.sleep(0)
+        refused = await answered(guarded, {**GET, "path": "/x"}, None)
+        go.set()
+        return refused, await asyncio.gather(*slow), await answered(guarded, {**GET, "path": "/x"}, None)
+
+    refused, done, later = asyncio.run(scenario())
+    assert [status for status, _ in (refused, *done, later)] == [503, 200, 200, 200]
 
 
 def test_a_request_that_fails_makes_room(monkeypatch):

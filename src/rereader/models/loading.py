@@ -88,7 +88,7 @@ def _load_parts(path: Path, device: str, dtype: str, cache: Path | None, weights
 
 def _load_quantised(path: Path, tokenizer: Any, device: str, bits: Bits, cache: Path | None, sha256: str) -> Parts:
     model = load_quantised(path, bits, _half(device), device, **_OPTIONS).eval()
-    key = _key(f"{sha256}+{bits}", device, bits)
+    key = settings_key(f"{sha256}+{bits}", device, bits)
     settings = load_settings(cache, key) if cache is not None else None
     if settings is None:
         settings = measure_loaded(model, bits, batches=_batches(device))
@@ -151,7 +151,7 @@ def _stored_dtype(config: Any) -> torch.dtype:
 def _settings(
     config: Any, device: str, dtype: str, sha256: str, cache: Path | None, weights: Sequence[Path]
 ) -> Settings:
-    key = _key(sha256, device, dtype)
+    key = settings_key(sha256, device, dtype)
     known = load_settings(cache, key) if cache is not None else None
     if known is not None:
         return known
@@ -162,8 +162,10 @@ def _settings(
     return settings
 
 
-def _key(weights: str, device: str, dtype: str) -> str:
-    machine = (platform.machine(), torch.backends.cpu.get_cpu_capability(), str(torch.get_num_threads()))
+def settings_key(weights: str, device: str, dtype: str, threads: int | None = None) -> str:
+    """What measured settings hold for: weights (sha256), device, precision that was asked for, machine, threads."""
+    count = torch.get_num_threads() if threads is None else threads
+    machine = (platform.machine(), torch.backends.cpu.get_cpu_capability(), str(count))
     return "/".join((weights, device, dtype, *machine, torch.__version__))
 
 

@@ -10,10 +10,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rereader.server.errors import Refused, refusal
 
 MOST_AT_WORK = 32
+MOST_IN_LINE = 256
+"""Requests that wait for one of those to end."""
 MOST_JSON = 1_000_000
 MOST_UPLOAD = 256_000_000
 UPLOAD = ("POST", "/api/documents")
 _STREAM = "/api/events"
+_IN_LINE_SECONDS = 30.0
 _BODY_SECONDS = 60.0
 _SLOWEST = 256_000
 """Bytes a second that a large body has to come at after its first minute."""
@@ -21,7 +24,7 @@ _WITHOUT_BODY = ("GET", "HEAD")
 
 
 class Limits:
-    """Turns requests away that are too many, too large or too slow.
+    """Lets so many requests work at once and others wait in line; turns away what is too much, too large or too slow.
 
     Args:
         app: What it stands in front of.
@@ -29,22 +32,35 @@ class Limits:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._at_work = 0
+        self._places = asyncio.Semaphore(MOST_AT_WORK)
+        self._in_line = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or have it answered."""
         if scope["type"] != "http" or scope["path"] == _STREAM:  # the hub counts streams
             await self.app(scope, receive, send)
             return
-        if self._at_work >= MOST_AT_WORK:
+        if not await self._has_place():
             refused = Refused(503, f"The server is busy with {MOST_AT_WORK} requests.", "Try again in a moment.")
             await refusal(refused)(scope, receive, send)
             return
-        self._at_work += 1
         try:
             await self._bounded(scope, receive, send)
         finally:
-            self._at_work -= 1
+            self._places.release()
+
+    async def _has_place(self) -> bool:
+        """Wait in line for a place, unless the line is long, and not for ever."""
+        if self._places.locked() and self._in_line >= MOST_IN_LINE:
+            return False
+        self._in_line += 1
+        try:
+            async with asyncio.timeout(_IN_LINE_SECONDS):
+                return await self._places.acquire()
+        except TimeoutError:
+            return False
+        finally:
+            self._in_line -= 1
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] in _WITHOUT_BODY:

@@ -25,6 +25,8 @@ TOKEN_VARIABLE = "REREADER_TOKEN"
 _SOUND_TOKEN = re.compile(r"[A-Za-z0-9_.~-]{16,200}")
 _OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _STOPPING_SECONDS = 30
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than clients keep a connection: one that the server closes while a request is under way looks broken."""
 _LAST_PORT = 65_535
 
 
@@ -109,6 +111,7 @@ class Server(uvicorn.Server):
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_STOPPING_SECONDS,
         )
         super().__init__(config)

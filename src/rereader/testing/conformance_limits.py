@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rereader.memory.runs import Step
-from rereader.schema import Answer, Budget, Event, Interrupted, Usage
+from rereader.schema import Answer, Budget, Event, Interrupted
 from rereader.testing.conformance_room import QUESTION, TEXT, Room, Trial, counts, same_evidence
 from rereader.testing.conformance_rules import runs_of_words
 
@@ -136,8 +136,8 @@ def _killed(room: Room, number: int) -> Answer:
     runs = room.library.runs
     store = runs.add_step
 
-    def die(run_id: str, step: Step, usage: Usage) -> None:
-        store(run_id, step, usage)
+    def die(run_id: str, step: Step, *rest: Any) -> None:
+        store(run_id, step, *rest)
         if step.number == number:
             del runs.__dict__["add_step"]
             raise _Died
