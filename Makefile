@@ -59,7 +59,7 @@ wheel-smoke: $(STAMP) ## Install the wheel in a fresh environment and use it
 	scripts/wheel_smoke
 
 bench-smoke: $(STAMP) ## Run every suite with every system, and every graph, on made-up data without models
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -q tests/evals/test_bench_smoke.py
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -q tests/evals/test_suites.py tests/evals/test_bench_smoke.py
 
 docs: $(STAMP) ## Execute the code blocks of README.md and docs/ that are marked `run`; every number there has its rows
 	$(BIN)/python scripts/docs_check

@@ -24,7 +24,8 @@ def leaderboard(files: Sequence[tuple[Path, Sequence[Row]]], root: Path | None =
     parts = []
     for path, rows in files:
         for name, mine in by_set(rows).items():
-            parts += [f"### {name}: {_data(path)}", _board(mine), controls_line(mine), sources([path], root)]
+            heading = [f"### {path.stem}", f"{name}; texts: {_data(path)}"]
+            parts += [*heading, _board(mine), controls_line(mine), sources([path], root)]
     return "\n\n".join(parts)
 
 

@@ -76,8 +76,9 @@ def _add_verify(bench_app: typer.Typer, bar: Bar) -> None:
         """
         from rereader.evals.verifying import faults
 
+        loaded = load_manifest(manifest)
         with bar() as told:
-            found = faults(load_manifest(manifest), told)
+            found = faults(loaded, told)
         if as_json:
             typer.echo(json.dumps({"faults": found}))
         else:
@@ -116,7 +117,8 @@ def _add_scaling(bench_app: typer.Typer) -> None:
 def _all(path: Path, bar: Bar, as_json: bool) -> None:
     from rereader.evals.regenerating import regenerate
 
+    loaded = load_manifest(path)
     with bar() as told:
-        changed = [str(one) for one in regenerate(load_manifest(path), told)]
+        changed = [str(one) for one in regenerate(loaded, told)]
     text = "\n".join(f"Updated {one}." for one in changed) or "Everything is as its rows make it."
     typer.echo(json.dumps({"updated": changed}) if as_json else text)

@@ -72,7 +72,7 @@ def unbeaten(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 def length_panels(paths: Sequence[Path]) -> list[Panel]:
-    """The main score of every system by the length of the texts, one file or several for each length.
+    """The main score of every system by the length of the texts, as rows say it, or else the file's data.
 
     Raises:
         InputError: If a file does not say how long its texts are, or not all say it by the same name.
@@ -80,10 +80,11 @@ def length_panels(paths: Sequence[Path]) -> list[Panel]:
     found: dict[str, dict[float, list[Row]]] = {}
     names: dict[str, None] = {}
     for path in paths:
-        name, length = length_of(path)
+        rows = chosen_rows([path])
+        name, length = ("length", 0.0) if all(row.get("length") for row in rows) else length_of(path)
         names[name] = None
-        for row in chosen_rows([path]):
-            found.setdefault(row["system"], {}).setdefault(length, []).append(row)
+        for row in rows:
+            found.setdefault(row["system"], {}).setdefault(row.get("length") or length, []).append(row)
     if len(names) > 1:
         raise InputError(f"Lengths are told by {' and '.join(names)}.", "Draw files of one benchmark together.")
     (name,) = names
