@@ -12,7 +12,7 @@ PYTHON_SCRIPTS := $(shell grep -l '^\#!.*python' scripts/* 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help .venv demo models test check lint format types audit wheel-smoke docs notebooks browser clean
+.PHONY: help .venv demo models test check lint format types audit wheel-smoke docs notebooks browser clean bench-smoke
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,8 +58,12 @@ audit: $(STAMP) ## Look the pinned packages up in the advisory database (needs a
 wheel-smoke: $(STAMP) ## Install the wheel in a fresh environment and use it
 	scripts/wheel_smoke
 
-docs: $(STAMP) ## Execute the code blocks of README.md and docs/ that are marked `run`
+bench-smoke: $(STAMP) ## Run every suite with every system, and every graph, on made-up data without models
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -q tests/evals/test_suites.py tests/evals/test_bench_smoke.py
+
+docs: $(STAMP) ## Execute the code blocks of README.md and docs/ that are marked `run`; every number there has its rows
 	$(BIN)/python scripts/docs_check
+	$(BIN)/rereader bench verify
 
 notebooks: $(STAMP) ## Execute the notebooks
 	$(BIN)/python scripts/notebooks_check

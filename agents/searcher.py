@@ -3,7 +3,7 @@
 BM25 is put on the cosine's scale as coverage: the share of a query's words that a passage holds, rare words counting
 more. Its third power goes into the sum, so that a passage with all of a question's rare words outweighs every cosine,
 and a chance hit of a word or two next to nothing. On development data this finds more than a sum of z-scores
-(docs/measurements.md).
+(docs/tables/choices.md).
 """
 
 from __future__ import annotations

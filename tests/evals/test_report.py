@@ -1,50 +1,11 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
+from toy_rows import row, write
 
-from rereader.evals.report import render, update_file
-from rereader.evals.rows import ResultsFile
+from rereader.evals.markdown_blocks import update_file
+from rereader.evals.report import render
 from rereader.schema.errors import InputError, StoreError
-
-ENVIRONMENT = {
-    "commit": "0123456789abcdef",
-    "dirty": True,
-    "platform": "Toy-1",
-    "cpus": 2,
-    "models": {"reader": "fake/1"},
-}
-
-
-def row(item: int, system: str, kind: str = "single", recall: float | None = 1.0, **more: Any) -> dict[str, Any]:
-    scores = {"evidence_recall": recall, "evidence_precision": 0.25, "evidence_words": 240.0, "right": recall or 0.0}
-    return {
-        "benchmark": "toy",
-        "split": "test",
-        "seed": 0,
-        "item": f"q{item}",
-        "system": system,
-        "settings_hash": system,
-        "kind": kind,
-        "expects": "decline" if kind == "absent" else "any",
-        "status": "answered",
-        "scores": {**scores, "contained": recall, "f1": 0.5, "declined": 0.0},
-        "confidence": 0.9 if kind != "absent" else 0.2,
-        "evidence": [["d", 0, 9]],
-        "evidence_false": 0,
-        "usage": {"prompt_tokens": 1000, "completion_tokens": 20, "serial_depth": 2},
-        "wall_seconds": 1.5,
-        "ingest": {"seconds": 0.0 if item else 30.0, "tokens": 5000 * (item == 0 and system == "fused")},
-        **more,
-    }
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    file = ResultsFile(path)
-    file.begin(ENVIRONMENT)
-    for one in rows:
-        file.add(one)
-    return path
 
 
 @pytest.fixture
@@ -162,8 +123,8 @@ def test_a_block_that_is_not_there(text: str, tmp_path: Path) -> None:
         update_file(tmp_path / "gone.md", "x", "new")
 
 
-def test_a_brief_report_has_one_table_and_the_differences(path: Path) -> None:
+def test_a_brief_report_has_a_table_for_each_main_score_and_the_differences(path: Path) -> None:
     text = render([path], brief=True)
-    assert text.count("| kind |") == 1
-    assert "against bm25 on the same items: " in text
+    assert text.count("| kind |") == 2
+    assert text.count("against bm25 on the same items: ") == 2
     assert "Raw rows:" in text

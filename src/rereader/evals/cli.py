@@ -24,7 +24,7 @@ from rereader.evals.harness import Outcome, Session, SessionFactory, run_bench
 from rereader.evals.items import SPLITS, Split, load_benchmark
 from rereader.evals.marked import marked_items
 from rereader.evals.memory_cli import add_memory
-from rereader.evals.report import render, update_file
+from rereader.evals.report_cli import add_reports
 from rereader.evals.suite import load_suite, suite_names
 from rereader.models.base import Head
 from rereader.models.headlist import heads_in_use, read_heads
@@ -182,33 +182,6 @@ def masking(
     typer.echo(f"{path}: {written} rows written.")
 
 
-@bench_app.command("report")
-def report(
-    files: Annotated[list[Path], typer.Argument(help="Results files.")],
-    into: Annotated[Path | None, typer.Option(help="Markdown file whose block is replaced.")] = None,
-    marker: Annotated[str | None, typer.Option(help="Name of the block.")] = None,
-    baseline: Annotated[str, typer.Option(help="System that the others are compared with.")] = "bm25",
-    brief: Annotated[bool, typer.Option("--brief", help="Evidence recall by kind only.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Make Markdown tables from raw rows.
-
-    For example:
-
-        rereader bench report docs/results/needles-test.jsonl
-
-        rereader bench report docs/results/needles-test.jsonl --into README.md --marker needles
-    """
-    if (into is None) != (marker is None):
-        raise InputError("--into and --marker belong together.", "Give both, or neither to print the tables.")
-    table = render(files, baseline, brief=brief)
-    if into is not None and marker is not None:
-        update_file(into, marker, table)
-        typer.echo(json.dumps({"updated": str(into), "marker": marker}) if as_json else f"Updated {into}.")
-    else:
-        typer.echo(json.dumps({"markdown": table}) if as_json else table)
-
-
 @bench_app.command("list")
 def list_suites(as_json: AsJson = False) -> None:
     """List the suites and their systems.
@@ -281,6 +254,7 @@ add_attacks(bench_app, _items_bar)
 add_forgetting(bench_app)
 add_gates(bench_app, _items_bar)
 add_memory(bench_app, _items_bar)
+add_reports(bench_app, _items_bar)
 
 
 def _warn_of_changes(split: Split, console: Console) -> None:

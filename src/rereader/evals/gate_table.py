@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,13 @@ class Ranks:
         shares: The share of the chunks down to each wanted one: an array for each question.
         scores: The scores of the wanted ones.
         curves: Scores of the chunks at :func:`grid`, and the shares of the chunks down to them.
+        known: What was worked out already, by threshold.
     """
 
     shares: tuple[Floats, ...]
     scores: tuple[Floats, ...]
     curves: tuple[tuple[Floats, Floats], ...]
+    known: dict[float, Floats] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Ranks:
@@ -60,10 +62,14 @@ class Ranks:
         """Share of all chunks above the one threshold for all questions with which the wanted recall is reached."""
         wanted = np.concatenate([self.scores[i] for i in chosen])
         threshold = float(np.quantile(wanted, 1 - RECALL, method="lower"))
-        return float(np.mean([np.interp(-threshold, -scores, shares, left=0.0) for scores, shares in self._of(chosen)]))
+        return float(np.mean(self._above(threshold)[chosen]))
 
-    def _of(self, chosen: NDArray[np.int64]) -> list[tuple[Floats, Floats]]:
-        return [self.curves[i] for i in chosen]
+    def _above(self, threshold: float) -> Floats:
+        """Share of each question's chunks above a threshold; resamples come to the same few again and again."""
+        if threshold not in self.known:
+            shares = [np.interp(-threshold, -scores, shares, left=0.0) for scores, shares in self.curves]
+            self.known[threshold] = np.array(shares)
+        return self.known[threshold]
 
 
 def gate_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
