@@ -8,8 +8,9 @@ from pathlib import Path
 from statistics import fmean
 
 from rereader.evals.cost_table import cost_table
+from rereader.evals.declining import Declining, measure_declining
 from rereader.evals.gate_table import gate_table
-from rereader.evals.intervals import Interval, auroc, mean_interval, paired_difference
+from rereader.evals.intervals import Interval, mean_interval, paired_difference
 from rereader.evals.memory_table import memory_kinds, memory_table
 from rereader.evals.rows import Row, read_rows, results
 from rereader.schema.errors import InputError, StoreError
@@ -97,6 +98,7 @@ class _Tables:
         tables.append(self._by_kind("Evidence precision (passages)", _score("evidence_precision")))
         tables.append(self._by_kind("Right (contained, or declined where that is right)", _score("right")))
         tables.append(self._by_kind("Declined", _score("declined")))
+        tables.append(self._declining())
         tables.append(self._differences("Evidence recall", _score("evidence_recall")))
         tables.append(self._differences("Right", _score("right")))
         return "\n\n".join(table for table in tables if table)
@@ -160,6 +162,16 @@ class _Tables:
             return _interval(_values(self._of(system, kind), value))
 
         return self._grid(title, self._systems, cell, value)
+
+    def _declining(self) -> str:
+        """What a threshold on the confidence is worth, where some questions have no answer."""
+        found = {system: _declining(self._of(system)) for system in self._systems}
+        told = [
+            f"{name} {_plain(one.caught)} (always declining is right for {one.always:.2f}, never {one.never:.2f})"
+            for name, one in found.items()
+            if one is not None
+        ]
+        return f"Caught by confidence at 10% false declines: {', '.join(told)}." if told else ""
 
     def _differences(self, title: str, value: Value) -> str:
         if self._baseline not in self._systems:
@@ -271,9 +283,13 @@ def _values(rows: Iterable[Row], value: Value) -> list[float]:
 
 def _decline_auroc(rows: Sequence[Row]) -> str:
     """How well the confidence tells questions with an answer from those without."""
+    found = _declining(rows)
+    return MISSING if found is None else _plain(found.auroc)
+
+
+def _declining(rows: Sequence[Row]) -> Declining | None:
     sure = [row for row in rows if row["confidence"] is not None]
-    area = auroc([row["confidence"] for row in sure], [row["expects"] != "decline" for row in sure])
-    return MISSING if area is None else _plain(area)
+    return measure_declining([row["confidence"] for row in sure], [row["expects"] != "decline" for row in sure])
 
 
 def _difference(pairs: Sequence[tuple[float, float]]) -> str:
