@@ -1,6 +1,5 @@
 """Every packaged suite with all its systems, really run: generated data, real graphs, models without weights."""
 
-import gzip
 import json
 import re
 from collections import Counter
@@ -9,78 +8,22 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from bench_data import write_data
 
 from rereader.cli.main import run
 from rereader.evals import opening
 from rereader.evals.suite import load_suite, suite_names
 from rereader.testing.sessions import scripted_session
-from rereader.testing.texts import essay, plant
 
-LIMIT = 3
-SMALL = {"tokens": "4_000", "group": "6", "lookalikes": "2", "documents": "8"}
-BOOK = "The strongbox of the Ulpelhala office opens with {number}."
-
-
-def needle(kind, number):
-    name, place = f"Kormel Kelhes{'abcdefghij'[number]}la", f"Ulpel{'abcdefghij'[number]}la"
-    facts = {
-        "single": [f"The strongbox of the {place} office opens with {5000 + number}."],
-        "two_hop": [
-            f"The ferry to {place} is kept by {name}.",
-            f"Every morning {name} writes {6000 + number} letters.",
-        ],
-        "absent": [f"The lamp of {place} was lit once."],
-    }
-    return {
-        "id": f"{kind}-{number}",
-        "kind": kind,
-        "needles": facts[kind],
-        "question": f"What is told of {place} and the number?",
-        "answers": [str(5000 + number)],
-    }
-
-
-def hops(number):
-    """A question of two hops with three paragraphs, two of which answer."""
-    name = f"Kormel Kelhes{'abcdefghij'[number]}la"
-    told = [f"{name} keeps a ferry.", f"The ferry of {name} left at {number}.", "A lamp was lit once."]
-    return {
-        "id": f"hops-{number}",
-        "question": f"When did the ferry of {name} leave?",
-        "answer": str(number),
-        "answer_aliases": [],
-        "type": "bridge",
-        "paragraphs": [{"title": f"{number}-{i}", "sentences": [text, "Wind came."]} for i, text in enumerate(told)],
-        "supporting_facts": [[f"{number}-0", 0], [f"{number}-1", 0]],
-    }
+LIMIT = 2
+SMALL = {"tokens": "4_000", "group": "6", "lookalikes": "2", "documents": "8", "tokenizer": '"estimate"'}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A data folder for every benchmark that a packaged suite names."""
     folder = tmp_path_factory.mktemp("data")
-    for name in ("needles", "essays", "books", "multihop"):
-        (folder / name).mkdir()
-    rows = "".join(json.dumps(hops(number)) + "\n" for number in range(10))
-    (folder / "multihop" / "hotpotqa.jsonl.gz").write_bytes(gzip.compress(rows.encode(), mtime=0))
-    needles = [needle(kind, number) for kind in ("single", "two_hop", "absent") for number in range(10)]
-    (folder / "needles" / "planted_facts.jsonl").write_text("".join(json.dumps(one) + "\n" for one in needles))
-    wanted = {"mill", "tower"}.union(*(load_suite(name).options.get("books", ()) for name in suite_names()))
-    questions = []
-    for seed, book in enumerate(sorted({"essay", *wanted})):
-        fact = BOOK.format(number=7000 + seed)
-        text = plant(essay(seed, 600), [fact])
-        place = "essays" if book == "essay" else "books"
-        (folder / place / f"{book}.txt.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
-        for kind in ("single", "single", "unanswerable") if place == "books" else ():
-            evidence = [] if kind == "unanswerable" else [{"quote": fact, "position": 0.5}]
-            question = "With which number does the strongbox of the Ulpelhala office open?"
-            name = f"{book}-{len(questions)}"
-            answers = [str(7000 + seed)]
-            questions.append(
-                {"id": name, "book": book, "question": question, "answers": answers, "kind": kind, "evidence": evidence}
-            )
-    (folder / "books" / "questions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in questions))
+    write_data(folder)
     return folder
 
 
