@@ -18,6 +18,9 @@ from rereader.testing.sessions import scripted_session
 LIMIT = 2
 SMALL = {"tokens": "4_000", "group": "6", "lookalikes": "2", "documents": "8", "tokenizer": '"estimate"'}
 
+FEW = {"documents": "[8, 20]", "questions": "[2, 9]"}
+"""Of the options that are lists."""
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -56,7 +59,9 @@ def shrunk(name):
     """The suite's own file with small options, so that only the size of its texts differs."""
     content = (resources.files("rereader.evals") / "suites" / f"{name}.toml").read_text(encoding="utf-8")
     for option, value in SMALL.items():
-        content = re.sub(rf"^{option} = .*$", f"{option} = {value}", content, flags=re.MULTILINE)
+        content = re.sub(rf"^{option} = (?!\[).*$", f"{option} = {value}", content, flags=re.MULTILINE)
+    for option, values in FEW.items():
+        content = re.sub(rf"^{option} = \[\d.*\]", f"{option} = {values}", content, flags=re.MULTILINE)
     return content
 
 

@@ -11,6 +11,7 @@ from rereader.evals.cost_table import cost_table
 from rereader.evals.declining import Declining, measure_declining
 from rereader.evals.gate_table import gate_table
 from rereader.evals.intervals import Interval, mean_interval, paired_difference
+from rereader.evals.length_table import length_tables
 from rereader.evals.memory_table import memory_kinds, memory_table
 from rereader.evals.rows import Row, read_rows, results
 from rereader.schema.errors import InputError, StoreError
@@ -94,6 +95,7 @@ class _Tables:
 
     def render(self, heading: str) -> str:
         tables = [f"**{heading}**", self._counts(), self._summary()]
+        tables += [f"{title}\n\n{_table(header, lines)}" for title, header, lines in length_tables(self._rows)]
         tables.append(self._by_kind("Evidence recall", _score("evidence_recall")))
         tables.append(self._by_kind("Evidence precision (passages)", _score("evidence_precision")))
         tables.append(self._by_kind("Right (contained, or declined where that is right)", _score("right")))

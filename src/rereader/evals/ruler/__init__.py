@@ -23,14 +23,15 @@ from rereader.evals.counters import TIKTOKEN, named_counter
 from rereader.evals.data import hash_files, parse_options
 from rereader.evals.fitting import fit
 from rereader.evals.items import Item, Split, benchmark
+from rereader.evals.keys import no_text, parse_key
 from rereader.evals.ruler.sample import Sample
 from rereader.evals.ruler.sources import Sources
 from rereader.evals.ruler.tasks import TASKS
 from rereader.models.tokens import TokenCounter
-from rereader.schema.errors import InputError
 
 GENERATOR = "ruler/1"
 """Goes up whenever the same seed would give other bytes."""
+_FORM = "<split>/<seed>/<task>/<number>"
 _KEPT = 16
 
 
@@ -123,11 +124,9 @@ class Ruler:
         )
 
     def _make(self, key: str) -> Sample:
-        split, _, rest = key.partition("/")
-        seed, _, rest = rest.partition("/")
-        task, _, number = rest.partition("/")
-        if split not in ("dev", "test") or task not in TASKS or not (seed.isdecimal() and number.isdecimal()):
-            raise InputError(f"There is no text {key!r}.", "A text is named <split>/<seed>/<task>/<number>.")
+        task = parse_key(key, _FORM)[1]["task"]
+        if task not in TASKS:
+            raise no_text(key, _FORM)
         tokens, make = self._options.tokens, TASKS[task].make
 
         def made(units: int) -> Sample:
