@@ -18,7 +18,7 @@ from rereader.testing.sessions import scripted_session
 LIMIT = 2
 SMALL = {"tokens": "4_000", "group": "6", "lookalikes": "2", "documents": "8", "tokenizer": '"estimate"'}
 
-FEW = {"documents": "[8, 20]", "questions": "[2, 9]"}
+FEW = {"documents": "[8, 20]", "questions": "[2, 9]", "tokens": "[0, 500]"}
 """Of the options that are lists."""
 
 
@@ -94,3 +94,24 @@ def test_what_is_planted_is_found_and_measured(bench):
     }
     assert set(recall["bm25"]) == {1.0}
     assert not any(recall["no-context"])
+
+
+def timeless(path):
+    """The result rows without what time, machine and chance decide."""
+    rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    for row in rows:
+        row.pop("run_id", None)
+        row.pop("wall_seconds", None)
+        row.get("ingest", {}).pop("seconds", None)
+        for name in [name for name in row.get("usage", {}) if name == "seconds" or "bytes" in name or "memory" in name]:
+            del row["usage"][name]
+    return [row for row in rows if row["row"] == "result"]
+
+
+def test_two_runs_with_one_seed_give_the_same_rows_but_for_timings(bench):
+    Path("suite.toml").write_text(shrunk("rulerhqa"))
+    chosen = ("--systems", "retrieval,ledger,memory-agent", "--limit", LIMIT, "--seeds", "3")
+    for out in ("one.jsonl", "two.jsonl"):
+        bench("run", "suite.toml", *chosen, "--out", out)
+    assert len(timeless("one.jsonl")) == 3 * LIMIT
+    assert timeless("one.jsonl") == timeless("two.jsonl")

@@ -8,12 +8,14 @@ from rereader.evals.suite import load_suite, suite_names
 from rereader.testing.texts import essay, plant
 
 LETTERS = "abcdefghij"
+BABI = ("qa1", "qa2", "qa3", "qa4", "qa5", "qa8", "qa19")
+PLACES = ("garden", "hallway", "kitchen", "office")
 STRONGBOX = "The strongbox of the Ulpelhala office opens with {number}."
 
 
 def write_lines(path: Path, rows) -> None:
     """Rows as JSON lines, compressed if the name says so."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
@@ -30,6 +32,13 @@ def write_data(folder: Path) -> None:
     _multihop(folder / "multihop")
     _books(folder)
     _paragraphs(folder)
+    write_lines(folder / "flenqa_style" / "flenqa_style.jsonl.gz", (row for at in range(12) for row in _flenqa(at)))
+    write_lines(folder / "babi" / "babi.jsonl.gz", (babi(task, at) for task in BABI for at in range(6)))
+    write_lines(folder / "quality" / "quality.jsonl.gz", map(article, range(8)))
+    write_lines(folder / "squality" / "squality.jsonl.gz", map(story, range(8)))
+    write_lines(folder / "qmsum" / "qmsum.jsonl.gz", map(meeting, range(8)))
+    for name in ("natural_questions", "scientific_papers", "legal_contracts"):
+        write_lines(folder / "longdoc_qa" / f"{name}.jsonl.gz", (document(name, at) for at in range(6)))
 
 
 def needles():
@@ -122,3 +131,76 @@ def _squad(article: int):
             "answers": [told],
             "answer_start": len(before),
         }
+
+
+def _flenqa(number: int):
+    """One question at two lengths."""
+    base, keys = f"ages-{number:02}", [f"Ann {number} is older than Bo {number}.", f"Bo {number} is older than Cy."]
+    for length in (250, 500):
+        yield {
+            "id": f"{base}-{length}",
+            "base": base,
+            "task": "ages",
+            "length": length,
+            "placement": "spread",
+            "context": plant(essay(number, length // 12), keys),
+            "key_sentences": keys,
+            "question": f"Is {('Ann', 'Bo')[number % 2]} {number} the oldest?",
+            "label": number % 2 == 0,
+        }
+
+
+def babi(task: str, number: int):
+    """A question on where somebody is, whatever the task; lists and ways for two of them."""
+    place = PLACES[number % 4]
+    answer = {"qa8": "milk,apple", "qa19": "s,e"}.get(task, place)
+    return {
+        "id": f"babi-{task}-{number}",
+        "task": task,
+        "facts": [f"Mary went to the {PLACES[(number + 1) % 4]}.", f"John went to the {place}.", "Mary slept."],
+        "question": "Where is John?",
+        "answer": answer,
+        "supporting": [1],
+    }
+
+
+def article(number: int):
+    """An article with two questions of four options."""
+    told = [f"The mill {number} was painted {colour}." for colour in ("red", "blue")]
+    options = ["red", "blue", "green", "black"]
+    asked = [f"Which colour came {when}?" for when in ("first", "last")]
+    questions = [
+        {"id": f"a{number}-{at}", "question": question, "options": options, "gold": at}
+        for at, question in enumerate(asked)
+    ]
+    return {"article_id": f"article-{number}", "article": plant(essay(number, 40), told), "questions": questions}
+
+
+def story(number: int):
+    """A story with two requests and two references each."""
+    references = [f"A mill {number} is sold.", f"Somebody sells the mill {number}."]
+    asked = ("What is the plot?", "Who sells the mill?")
+    questions = [{"question": question, "references": references} for question in asked]
+    return {"passage_id": str(number), "document": "".join(essay(number, 40)), "questions": questions}
+
+
+def meeting(number: int):
+    """A meeting of twenty turns with a query on all of it and one on two turns."""
+    transcript = [[f"Speaker {at % 3}", f"turn {at} of meeting {number}."] for at in range(20)]
+    return {
+        "meeting_id": f"meeting-{number}",
+        "transcript": transcript,
+        "general": [{"query": "Summarise the meeting.", "answer": f"They took turns in meeting {number}."}],
+        "specific": [{"query": "What was turn 4?", "answer": "It was turn four.", "turns": [["4", "5"], ["19", "30"]]}],
+    }
+
+
+def document(name: str, number: int):
+    """A document with a question whose answer stands in it once, and one whose answer does not."""
+    told = f"clause {number} of {name} holds"
+    questions = [
+        {"id": f"{name}-{number}-0", "question": "Which clause holds?", "answer": told, "answer_in_document": True},
+        {"id": f"{name}-{number}-1", "question": "What else?", "answer": "nothing of it", "answer_in_document": False},
+    ]
+    text = plant(essay(number, 60), [f"Here {told} for good."])
+    return {"doc_id": f"{name}-{number}", "document": text, "questions": questions}

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, TypedDict
 
 from rereader.evals.data import read_lines, read_text
-from rereader.evals.haystack import SENTENCE_BREAK
+from rereader.evals.haystack import sentences
 from rereader.tools.wording import holds, normalise
 
 SETS = ("hotpotqa", "2wikimultihopqa", "musique")
@@ -120,20 +120,13 @@ def _passages(path: Path) -> Iterator[Paragraph]:
     title = path.name.partition(".")[0].replace("_", " ")
     kept: list[str] = []
     words = number = 0
-    for sentence in _sentences(" ".join(read_text(path).split())):
+    for sentence in sentences(" ".join(read_text(path).split())):
         kept.append(sentence)
         words += sentence.count(" ") + 1
         if words >= PASSAGE_WORDS:
             number += 1
             yield {"title": f"{title}, passage {number}", "sentences": kept}
             kept, words = [], 0
-
-
-def _sentences(text: str) -> Iterator[str]:
-    start = 0
-    for found in SENTENCE_BREAK.finditer(text):
-        yield text[start : found.end()].strip()
-        start = found.end()
 
 
 def _nq(data: Path) -> Path:
