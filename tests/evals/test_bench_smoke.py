@@ -1,6 +1,5 @@
 """Every packaged suite with all its systems, really run: generated data, real graphs, models without weights."""
 
-import gzip
 import json
 import re
 from collections import Counter
@@ -9,78 +8,25 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from bench_data import write_data
 
 from rereader.cli.main import run
 from rereader.evals import opening
 from rereader.evals.suite import load_suite, suite_names
 from rereader.testing.sessions import scripted_session
-from rereader.testing.texts import essay, plant
 
-LIMIT = 3
-SMALL = {"tokens": "4_000", "group": "6", "lookalikes": "2", "documents": "8"}
-BOOK = "The strongbox of the Ulpelhala office opens with {number}."
+LIMIT = 2
+SMALL = {"tokens": "4_000", "group": "6", "lookalikes": "2", "documents": "8", "tokenizer": '"estimate"'}
 
-
-def needle(kind, number):
-    name, place = f"Kormel Kelhes{'abcdefghij'[number]}la", f"Ulpel{'abcdefghij'[number]}la"
-    facts = {
-        "single": [f"The strongbox of the {place} office opens with {5000 + number}."],
-        "two_hop": [
-            f"The ferry to {place} is kept by {name}.",
-            f"Every morning {name} writes {6000 + number} letters.",
-        ],
-        "absent": [f"The lamp of {place} was lit once."],
-    }
-    return {
-        "id": f"{kind}-{number}",
-        "kind": kind,
-        "needles": facts[kind],
-        "question": f"What is told of {place} and the number?",
-        "answers": [str(5000 + number)],
-    }
-
-
-def hops(number):
-    """A question of two hops with three paragraphs, two of which answer."""
-    name = f"Kormel Kelhes{'abcdefghij'[number]}la"
-    told = [f"{name} keeps a ferry.", f"The ferry of {name} left at {number}.", "A lamp was lit once."]
-    return {
-        "id": f"hops-{number}",
-        "question": f"When did the ferry of {name} leave?",
-        "answer": str(number),
-        "answer_aliases": [],
-        "type": "bridge",
-        "paragraphs": [{"title": f"{number}-{i}", "sentences": [text, "Wind came."]} for i, text in enumerate(told)],
-        "supporting_facts": [[f"{number}-0", 0], [f"{number}-1", 0]],
-    }
+FEW = {"documents": "[8, 20]", "questions": "[2, 9]", "tokens": "[0, 500]"}
+"""Of the options that are lists."""
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A data folder for every benchmark that a packaged suite names."""
     folder = tmp_path_factory.mktemp("data")
-    for name in ("needles", "essays", "books", "multihop"):
-        (folder / name).mkdir()
-    rows = "".join(json.dumps(hops(number)) + "\n" for number in range(10))
-    (folder / "multihop" / "hotpotqa.jsonl.gz").write_bytes(gzip.compress(rows.encode(), mtime=0))
-    needles = [needle(kind, number) for kind in ("single", "two_hop", "absent") for number in range(10)]
-    (folder / "needles" / "planted_facts.jsonl").write_text("".join(json.dumps(one) + "\n" for one in needles))
-    wanted = {"mill", "tower"}.union(*(load_suite(name).options.get("books", ()) for name in suite_names()))
-    questions = []
-    for seed, book in enumerate(sorted({"essay", *wanted})):
-        fact = BOOK.format(number=7000 + seed)
-        text = plant(essay(seed, 600), [fact])
-        place = "essays" if book == "essay" else "books"
-        (folder / place / f"{book}.txt.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
-        for kind in ("single", "single", "unanswerable") if place == "books" else ():
-            evidence = [] if kind == "unanswerable" else [{"quote": fact, "position": 0.5}]
-            question = "With which number does the strongbox of the Ulpelhala office open?"
-            name = f"{book}-{len(questions)}"
-            answers = [str(7000 + seed)]
-            questions.append(
-                {"id": name, "book": book, "question": question, "answers": answers, "kind": kind, "evidence": evidence}
-            )
-    (folder / "books" / "questions.jsonl").write_text("".join(json.dumps(one) + "\n" for one in questions))
+    write_data(folder)
     return folder
 
 
@@ -113,7 +59,9 @@ def shrunk(name):
     """The suite's own file with small options, so that only the size of its texts differs."""
     content = (resources.files("rereader.evals") / "suites" / f"{name}.toml").read_text(encoding="utf-8")
     for option, value in SMALL.items():
-        content = re.sub(rf"^{option} = .*$", f"{option} = {value}", content, flags=re.MULTILINE)
+        content = re.sub(rf"^{option} = (?!\[).*$", f"{option} = {value}", content, flags=re.MULTILINE)
+    for option, values in FEW.items():
+        content = re.sub(rf"^{option} = \[\d.*\]", f"{option} = {values}", content, flags=re.MULTILINE)
     return content
 
 
@@ -146,3 +94,24 @@ def test_what_is_planted_is_found_and_measured(bench):
     }
     assert set(recall["bm25"]) == {1.0}
     assert not any(recall["no-context"])
+
+
+def timeless(path):
+    """The result rows without what time, machine and chance decide."""
+    rows = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    for row in rows:
+        row.pop("run_id", None)
+        row.pop("wall_seconds", None)
+        row.get("ingest", {}).pop("seconds", None)
+        for name in [name for name in row.get("usage", {}) if name == "seconds" or "bytes" in name or "memory" in name]:
+            del row["usage"][name]
+    return [row for row in rows if row["row"] == "result"]
+
+
+def test_two_runs_with_one_seed_give_the_same_rows_but_for_timings(bench):
+    Path("suite.toml").write_text(shrunk("rulerhqa"))
+    chosen = ("--systems", "retrieval,ledger,memory-agent", "--limit", LIMIT, "--seeds", "3")
+    for out in ("one.jsonl", "two.jsonl"):
+        bench("run", "suite.toml", *chosen, "--out", out)
+    assert len(timeless("one.jsonl")) == 3 * LIMIT
+    assert timeless("one.jsonl") == timeless("two.jsonl")

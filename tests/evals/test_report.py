@@ -38,6 +38,7 @@ def test_the_summary_of_each_system(path: Path) -> None:
     assert (values["tokens"], values["serial depth"], values["seconds"]) == ("1,020", "2.0", "1.5")
     assert (values["declined"], values["decline AUROC"]) == ("0.00", "1.00")
     assert "bm25 30 s, fused 30 s and 5,000 tokens" in text
+    assert "at 10% false declines: bm25 1.00 (always declining is right for 0.33, never 0.67), fused 1.00" in text
 
 
 def test_scores_by_kind_and_paired_differences(path: Path) -> None:

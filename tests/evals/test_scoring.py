@@ -7,20 +7,17 @@ from hypothesis import strategies as st
 from rereader.evals.items import Expects, GoldSpan, Item
 from rereader.evals.scoring import (
     character_precision,
-    contained_share,
-    contains,
     covered,
     evidence_recall,
-    exact_match,
     first_words,
     merge,
     passage_precision,
     score_answer,
     score_evidence,
-    token_f1,
     words_shown,
     wrong_answer,
 )
+from rereader.evals.wordings import contained_share, contains, exact_match, token_f1
 from rereader.tools.wording import normalise
 from rereader.tools.words import count_words
 

@@ -16,6 +16,7 @@ from rich.progress import Progress as ProgressBar
 
 from rereader.config import load_config
 from rereader.evals.attacks_cli import add_attacks
+from rereader.evals.counters import with_tokenizer
 from rereader.evals.data import data_folder
 from rereader.evals.environment import describe_commit
 from rereader.evals.forgetting_cli import add_forgetting
@@ -70,7 +71,9 @@ def run_suite(
     loaded = load_suite(suite)
     chosen = loaded.chosen(_names(systems) if systems is not None else None)
     part = loaded.split if split is None else _split(split)
-    benchmark = load_benchmark(loaded.benchmark, data_folder(), loaded.options)
+    served = _served(model, base_url, api_key_env)
+    options = with_tokenizer(loaded.options, served, models_dir)
+    benchmark = load_benchmark(loaded.benchmark, data_folder(), options)
     console = Console(stderr=True)
     _warn_of_changes(part, console)
     with _progress_bar(console) as listener:
@@ -80,9 +83,7 @@ def run_suite(
             split=part,
             seeds=loaded.seeds if seeds is None else _seeds(seeds),
             out=out or Path("docs/results") / f"{loaded.name}-{part}.jsonl",
-            session_factory=_session_factory(
-                _served(model, base_url, api_key_env), models_dir, reader=not evidence_only
-            ),
+            session_factory=_session_factory(served, models_dir, reader=not evidence_only),
             workspace=workspace,
             reader=not evidence_only,
             budget=loaded.budget,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,18 @@ class Haystack:
     planted: Mapping[str, tuple[tuple[int, int], ...]]
 
 
-def background(tiers: Sequence[Sequence[Path]], tokens: int, counter: TokenCounter, rng: Random) -> str:
-    """Join paragraphs until the text has at least ``tokens`` tokens.
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a text without the space between them; what follows the last break is left out."""
+    start = 0
+    for found in SENTENCE_BREAK.finditer(text):
+        yield text[start : found.end()].strip()
+        start = found.end()
+
+
+def background(
+    tiers: Sequence[Sequence[Path]], tokens: int, counter: TokenCounter, rng: Random, *, cut: bool = False
+) -> str:
+    """Join paragraphs until the text has at least ``tokens`` tokens; with ``cut`` the last one ends about there.
 
     The files of the first tier are used up before the second is touched. The order of a tier's files, and the
     paragraph that each file starts at, are drawn; the part before that paragraph follows at the file's end.
@@ -40,7 +51,7 @@ def background(tiers: Sequence[Sequence[Path]], tokens: int, counter: TokenCount
         for paragraph, count in zip(paragraphs, counter([f"{p}\n\n" for p in paragraphs]), strict=True):
             if missing <= 0:
                 return "\n\n".join(chosen)
-            chosen.append(paragraph)
+            chosen.append(_share(paragraph, missing / count) if cut and count > missing else paragraph)
             missing -= count
     if missing > 0:
         msg = f"The background texts are {missing:,} tokens too short for a haystack of {tokens:,}."
@@ -75,6 +86,12 @@ def plant(text: str, needles: Mapping[str, Sequence[str]], gap: int, rng: Random
     haystack = Haystack("".join([*pieces, text[read:]]), {item: tuple(spans) for item, spans in planted.items()})
     _check(haystack, needles)
     return haystack
+
+
+def _share(paragraph: str, share: float) -> str:
+    """The first words of a paragraph."""
+    words = paragraph.split(" ")
+    return " ".join(words[: math.ceil(share * len(words))])
 
 
 def _rotated(tiers: Sequence[Sequence[Path]], rng: Random) -> Iterator[list[str]]:

@@ -36,6 +36,9 @@ class Item:
         answer_budget: Words of an answer that are scored; what follows them is cut off.
         expects: ``any`` of the answers, ``all`` of them, or to ``decline``.
         seed: The seed that made the item's documents.
+        rule: The benchmark's own rule of scoring, a name of :data:`rereader.evals.rules.RULES`; empty without one.
+        base: What the same question at another length, in another text, has in common with this one; empty if no other.
+        length: Size of the text as the benchmark counts it, such as tokens or documents; 0 if it does not vary.
         meta: Anything else, JSON-plain.
     """
 
@@ -49,6 +52,9 @@ class Item:
     answer_budget: int
     expects: Expects = "any"
     seed: int = 0
+    rule: str = ""
+    base: str = ""
+    length: int = 0
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 

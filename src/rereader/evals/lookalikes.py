@@ -20,6 +20,28 @@ def invented_words(needles: Sequence[str]) -> set[str]:
     return {word for needle in needles for name in _NAME.findall(needle) for word in name.split()}
 
 
+class InventedWords:
+    """Makes words that nothing is called by, each once.
+
+    Args:
+        rng: Where they are drawn from.
+        taken: Words that are not made.
+    """
+
+    def __init__(self, rng: Random, taken: Collection[str] = ()) -> None:
+        self._rng = rng
+        self._taken = set(taken)
+        self._syllables = _SYLLABLES.split()
+
+    def word(self) -> str:
+        """A capitalised word of two to four syllables."""
+        while True:
+            word = "".join(self._rng.choice(self._syllables) for _ in range(self._rng.choice((2, 3, 4)))).capitalize()
+            if word not in self._taken:
+                self._taken.add(word)
+                return word
+
+
 class Lookalikes:
     """Makes lookalikes of an item's needles.
 
@@ -29,25 +51,17 @@ class Lookalikes:
     """
 
     def __init__(self, taken: Collection[str], rng: Random) -> None:
-        self._taken = set(taken)
+        self._words = InventedWords(rng, taken)
         self._rng = rng
-        self._syllables = _SYLLABLES.split()
 
     def make(self, needles: Sequence[str]) -> tuple[str, ...]:
         """The needles with new words for their names, the same ones in all of them, and new numbers of equal length."""
-        words = {word: self._word() for word in sorted(invented_words(needles))}
+        words = {word: self._words.word() for word in sorted(invented_words(needles))}
         return tuple(_NUMBER.sub(self._number, self._renamed(needle, words)) for needle in needles)
 
     @staticmethod
     def _renamed(needle: str, words: dict[str, str]) -> str:
         return _NAME.sub(lambda name: " ".join(words[word] for word in name.group().split()), needle)
-
-    def _word(self) -> str:
-        while True:
-            word = "".join(self._rng.choice(self._syllables) for _ in range(self._rng.choice((2, 3, 4)))).capitalize()
-            if word not in self._taken:
-                self._taken.add(word)
-                return word
 
     def _number(self, found: re.Match[str]) -> str:
         digits = len(found.group())

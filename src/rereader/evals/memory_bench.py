@@ -20,7 +20,7 @@ from rereader.evals.memory_blocks import PRECISION, Blocks
 from rereader.evals.memory_items import PARAGRAPHS, ParagraphText, Question, paragraph_texts, squad_hash
 from rereader.evals.memory_systems import ALL_SCORERS, METHOD, RATIOS, TEMPLATE, Reader, Reading, System, systems_of
 from rereader.evals.rows import ResultsFile, Row, hash_settings
-from rereader.evals.scoring import contains, exact_match, token_f1
+from rereader.evals.wordings import contains, exact_match, token_f1
 from rereader.models.base import Head, LanguageModel, Sampling
 from rereader.prompts.loader import load
 

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import zip_longest
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rereader.evals.crowds import Question, crowd_text, drawn_questions, own_documents, own_titles
 from rereader.evals.data import hash_files, parse_options, read_lines
 from rereader.evals.items import GoldSpan, Item, Split, benchmark
-from rereader.evals.marked import dealt
+from rereader.evals.keys import no_text, parse_key
+from rereader.evals.paragraphs import Paragraph
 from rereader.schema.errors import InputError
 
 GENERATOR = "multihop/2"
 """Goes up whenever the same seed would give other bytes."""
+_FORM = "<split>/<seed>/<number>"
 _KEPT = 4
 """Texts that are kept; others are made again, which takes milliseconds where the model takes minutes."""
 
@@ -70,11 +72,9 @@ class Multihop:
         """The options and the way texts are made."""
         return {**self._options.model_dump(), "generator": GENERATOR}
 
-    def _groups(self, split: str, seed: int) -> list[list[dict[str, Any]]]:
+    def _groups(self, split: Split, seed: int) -> list[list[Question]]:
         """The questions of each text."""
-        part, size = "detect" if split == "dev" else "test", self._options.questions
-        raws = [raw for raw in self._raws.values() if dealt(raw["id"]) == part and raw["supporting_facts"]]
-        drawn = Random(f"multihop:{seed}").sample(raws, len(raws))
+        size, drawn = self._options.questions, drawn_questions(self._raws, split, seed)
         return [drawn[first : first + size] for first in range(0, len(drawn), size)]
 
     def _item(self, raw: Mapping[str, Any], key: str, seed: int) -> Item:
@@ -93,67 +93,31 @@ class Multihop:
     def _make(self, key: str) -> tuple[str, dict[str, list[GoldSpan]]]:
         """A text, and where each of its questions has its supporting facts."""
         raws, rng = self._asked(key), Random(f"{GENERATOR}:{self._options.documents}:{key}")
-        chosen = self._chosen(raws, rng)
-        paragraphs = list(chosen.values())
+        own = own_documents(raws, self._options.documents)
+        paragraphs = [*own.values(), *self._others(own_titles(raws), len(own), rng)]
         rng.shuffle(paragraphs)
-        text, places = _join(paragraphs)
-        facts = {raw["id"]: {tuple(fact) for fact in raw["supporting_facts"]} & places.keys() for raw in raws}
-        return text, {name: sorted((key, *places[fact]) for fact in found) for name, found in facts.items()}
+        return crowd_text(key, raws, paragraphs)
 
-    def _asked(self, key: str) -> list[dict[str, Any]]:
-        split, _, rest = key.partition("/")
-        seed, _, number = rest.partition("/")
-        known = split in ("dev", "test") and seed.isdecimal() and number.isdecimal()
-        groups = self._groups(split, int(seed)) if known else []
-        if not known or int(number) >= len(groups):
-            raise InputError(f"There is no text {key!r}.", "A text is named <split>/<seed>/<number>.")
-        return groups[int(number)]
+    def _asked(self, key: str) -> list[Question]:
+        split, parts = parse_key(key, _FORM)
+        groups = self._groups(split, int(parts["seed"]))
+        if int(parts["number"]) >= len(groups):
+            raise no_text(key, _FORM)
+        return groups[int(parts["number"])]
 
-    def _chosen(self, raws: Sequence[Mapping[str, Any]], rng: Random) -> dict[str, Mapping[str, Any]]:
-        """Paragraphs by title: those with supporting facts, then the questions' other ones in turn, then strangers."""
-        gold = {title for raw in raws for title, _ in raw["supporting_facts"]}
-        turns = zip_longest(*(raw["paragraphs"] for raw in raws))
-        own = [paragraph for turn in turns for paragraph in turn if paragraph]
-        chosen = {paragraph["title"]: paragraph for paragraph in own if paragraph["title"] in gold}
-        for paragraph in own:
-            if len(chosen) < max(self._options.documents, len(raws[0]["paragraphs"])):
-                chosen.setdefault(paragraph["title"], paragraph)
-        return chosen | self._others({paragraph["title"] for paragraph in own}, len(chosen), rng)
-
-    def _others(self, own: set[str], count: int, rng: Random) -> dict[str, Mapping[str, Any]]:
+    def _others(self, own: set[str], count: int, rng: Random) -> list[Paragraph]:
         """Paragraphs of questions that are not put to the text, none with a title that those have."""
         wanted = max(0, self._options.documents - count)
         pool = {title: paragraph for title, paragraph in self._pool.items() if title not in own}
         if wanted > len(pool):
             msg = f"There are {len(pool):,} other documents, not {wanted:,}."
             raise InputError(msg, "Ask for fewer documents in the suite's options.")
-        return {title: pool[title] for title in rng.sample(sorted(pool), wanted)}
+        return [pool[title] for title in rng.sample(sorted(pool), wanted)]
 
     @cached_property
-    def _raws(self) -> dict[str, dict[str, Any]]:
-        return {raw["id"]: raw for raw in read_lines(self._file)}
+    def _raws(self) -> Sequence[Question]:
+        return read_lines(self._file)
 
     @cached_property
-    def _pool(self) -> dict[str, Mapping[str, Any]]:
-        return {paragraph["title"]: paragraph for raw in self._raws.values() for paragraph in raw["paragraphs"]}
-
-
-def _join(paragraphs: Sequence[Mapping[str, Any]]) -> tuple[str, dict[tuple[str, int], tuple[int, int]]]:
-    """The text of numbered documents, and where each sentence stands, by title and number."""
-    parts: list[str] = []
-    places: dict[tuple[str, int], tuple[int, int]] = {}
-    size = 0
-
-    def add(part: str) -> None:
-        nonlocal size
-        parts.append(part)
-        size += len(part)
-
-    for number, paragraph in enumerate(paragraphs, 1):
-        add(f"Document {number}: {paragraph['title']}\n")
-        for index, sentence in enumerate(paragraph["sentences"]):
-            if body := sentence.strip():
-                places[paragraph["title"], index] = (size, size + len(body))
-                add(f"{body} ")
-        add("\n\n")
-    return "".join(parts), places
+    def _pool(self) -> dict[str, Paragraph]:
+        return {paragraph["title"]: paragraph for raw in self._raws for paragraph in raw["paragraphs"]}

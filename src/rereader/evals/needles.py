@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -63,10 +63,14 @@ class Needles:
     """The benchmark ``needles``; a text's key is ``<split>-<seed>``."""
 
     name = "needles"
+    options_type: ClassVar[type[NeedleOptions]] = NeedleOptions
+    generator: ClassVar[str] = GENERATOR
+    cut: ClassVar[bool] = False
+    """Whether the last paragraph is cut to the asked length."""
 
     def __init__(self, data: Path, options: Mapping[str, Any], counter: TokenCounter | None = None) -> None:
         self._data = data
-        self._options = parse_options(NeedleOptions, options)
+        self._options = parse_options(self.options_type, options)
         self._counter = tiktoken_counter() if counter is None else counter
         self._haystacks: dict[str, Haystack] = {}
 
@@ -86,7 +90,7 @@ class Needles:
 
     def facts(self) -> dict[str, Any]:
         """Options, the way haystacks are made, and the tokenizer that measures them."""
-        return {**self._options.model_dump(), "generator": GENERATOR, "tokenizer": self._counter.name}
+        return {**self._options.model_dump(), "generator": self.generator, "tokenizer": self._counter.name}
 
     def groups(self, split: Split) -> int:
         """Number of haystacks, and so of seeds, that ask every item of the split once."""
@@ -120,14 +124,13 @@ class Needles:
         needles |= self._lookalikes(key, group)
         planted_tokens = sum(self._counter([needle for many in needles.values() for needle in many]))
         rng = Random(f"needles:{key}")
-        text = background(self._sources, self._options.tokens - planted_tokens, self._counter, rng)
+        text = background(self._sources, self._options.tokens - planted_tokens, self._counter, rng, cut=self.cut)
         return plant(text, needles, self._options.gap, rng)
 
     def _lookalikes(self, key: str, group: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
         if not self._options.lookalikes:
             return {}
-        taken = invented_words([needle for raw in read_lines(self._needles_file) for needle in raw["needles"]])
-        maker = Lookalikes(taken, Random(f"needles:{key}:lookalikes"))
+        maker = Lookalikes(self._taken(group), Random(f"needles:{key}:lookalikes"))
         return {
             f"{raw['id']}~{number}": maker.make(raw["needles"])
             for raw in group
@@ -135,7 +138,12 @@ class Needles:
             for number in range(self._options.lookalikes)
         }
 
+    def _taken(self, _group: Sequence[Mapping[str, Any]]) -> set[str]:
+        """Words that no lookalike is called by."""
+        return invented_words([needle for raw in read_lines(self._needles_file) for needle in raw["needles"]])
+
     def _group(self, split: Split, seed: int) -> list[dict[str, Any]]:
+        """The items of one haystack, kinds mixed."""
         dealt, index = divmod(seed, self.groups(split))
         rng = Random(f"needles:{split}:{dealt}")
         by_kind = _by_kind(self._split(split))

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from rereader.evals.citations import score_citations
 from rereader.evals.items import Benchmark, GoldSpan, Item, Split
 from rereader.evals.rows import ResultsFile, Row, RowKey
-from rereader.evals.scoring import score_answer, score_evidence, wrong_answer
+from rereader.evals.scoring import Scores, score_answer, score_evidence, wrong_answer
 from rereader.evals.suite import System
 from rereader.schema import Answer, Budget, Document, Interrupted, MissingExtra, StoreError, Usage
 
@@ -144,6 +145,9 @@ class Runner:
             "question": item.question,
             "answers": list(item.answers),
             "expects": item.expects,
+            "rule": item.rule,
+            "base": item.base,
+            "length": item.length,
             "gold": [list(span) for span in item.gold],
         }
 
@@ -152,7 +156,7 @@ class Runner:
         shown = [one for one in answer.evidence if one.verified and one.document_id in keys]
         spans: list[GoldSpan] = [(keys[one.document_id], one.start, one.end) for one in shown]
         true = [texts[span[0]][span[1] : span[2]] == one.quote for span, one in zip(spans, shown, strict=True)]
-        said = score_answer(item, answer.answer, answer.declined) if self.reader else {}
+        said = self._said(item, answer, keys) if self.reader else {}
         return {
             "status": answer.status,
             "error": None,
@@ -168,6 +172,11 @@ class Runner:
             "run_id": answer.run_id,
             "warnings": answer.warnings,
         }
+
+    @staticmethod
+    def _said(item: Item, answer: Answer, keys: Mapping[str, str]) -> Scores:
+        """Scores of the answer's words and of its citations."""
+        return {**score_answer(item, answer.answer, answer.declined), **score_citations(answer, keys, item.gold)}
 
     def _failure(self, item: Item, error: Exception) -> Row:
         texts = {key: self.benchmark.text(key) for key in item.documents}

@@ -7,45 +7,20 @@ substring test).
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rereader.evals.items import Expects, GoldSpan, Item
-from rereader.tools.wording import holds, normalise
+from rereader.evals.items import GoldSpan, Item
+from rereader.evals.rules import OWN, RULES
+from rereader.evals.wordings import contained_share, exact_match, token_f1
 from rereader.tools.words import count_words, word_limit
 
-CLOSED = frozenset({"yes", "no"})
 FOUND_SHARE = 0.5
 """A gold span counts as found when at least this share of its characters is covered."""
 
 Merged = Mapping[str, Sequence[tuple[int, int]]]
 Scores = dict[str, float | None]
-
-
-def exact_match(answer: str, golds: Iterable[str]) -> bool:
-    """Whether the whole answer is one of the gold answers, both normalised."""
-    words = normalise(answer)
-    return any(words == normalise(gold) for gold in golds)
-
-
-def token_f1(answer: str, golds: Iterable[str]) -> float:
-    """Best harmonic mean of word precision and recall over the gold answers; yes and no must agree exactly."""
-    words = normalise(answer)
-    return max((_f1(words, normalise(gold)) for gold in golds), default=0.0)
-
-
-def contains(answer: str, gold: str, budget: int) -> bool:
-    """Whether the first ``budget`` words of the answer contain the gold answer as whole neighbouring words."""
-    return holds(normalise(word_limit(answer, budget)), normalise(gold))
-
-
-def contained_share(answer: str, golds: Sequence[str], budget: int, expects: Expects) -> float:
-    """1 or 0 when any gold answer will do; the share that is contained when all are wanted."""
-    found = [contains(answer, gold, budget) for gold in golds]
-    if expects == "all":
-        return sum(found) / len(found) if found else 0.0
-    return float(any(found))
 
 
 def merge(spans: Iterable[GoldSpan]) -> dict[str, list[tuple[int, int]]]:
@@ -126,21 +101,23 @@ def score_evidence(item: Item, evidence: Sequence[GoldSpan], texts: Mapping[str,
 def score_answer(item: Item, answer: str, declined: bool) -> Scores:
     """Scores of the wording and of the decision to decline.
 
-    ``right`` is the one number a table needs: declined where that is wanted, otherwise the contained share. A declined
-    answer contains nothing, whatever its wording.
+    ``right`` is the one number a table needs: declined where that is wanted, otherwise what the benchmark's own rule
+    says if it decides, and the contained share if not. A declined answer says nothing, whatever its wording.
     """
     said = "" if declined else answer
     wants_decline = item.expects == "decline"
     contained = None if wants_decline else contained_share(said, item.answers, item.answer_budget, item.expects)
     golds = [" ".join(item.answers)] if item.expects == "all" else item.answers
+    own = {} if contained is None else _own(item, said)
     return {
         "contained": contained,
         "exact": None if wants_decline else float(exact_match(said, golds)),
         "f1": None if wants_decline else token_f1(said, golds),
         "declined": float(declined),
         "decision_right": float(declined == wants_decline),
-        "right": float(declined) if contained is None else contained,
+        "right": float(declined) if contained is None else _right(item, own, contained),
         "answer_words": float(count_words(answer)),
+        **own,
     }
 
 
@@ -150,8 +127,10 @@ def wrong_answer(item: Item) -> dict[str, Any]:
     return {**scores, "declined": None, "decision_right": 0.0, "right": 0.0}
 
 
-def _f1(words: Sequence[str], gold: Sequence[str]) -> float:
-    if words != gold and any(len(side) == 1 and side[0] in CLOSED for side in (words, gold)):
-        return 0.0
-    shared = (Counter(words) & Counter(gold)).total()
-    return 2 * shared / (len(words) + len(gold)) if shared else 0.0
+def _own(item: Item, said: str) -> Mapping[str, float]:
+    """What the benchmark's own rule gives, if it has one."""
+    return RULES[item.rule].score(item, word_limit(said, item.answer_budget)) if item.rule else {}
+
+
+def _right(item: Item, own: Mapping[str, float], contained: float) -> float:
+    return own[OWN] if item.rule and RULES[item.rule].decides else contained
