@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rereader.evals.intervals import mean_interval, paired_difference
+from rereader.evals.cells import MISSING, interval, with_interval
+from rereader.evals.intervals import paired_difference
 from rereader.evals.rows import Row
 
 SCORES = {"evidence_recall": "Evidence recall", "right": "Right"}
-_NONE = "-"
 Values = dict[tuple[int, str], float]
 """A score by seed and question."""
 
@@ -34,10 +34,8 @@ def _line(rows: Sequence[Row], system: str, score: str, lengths: Sequence[int]) 
     first, last = found[lengths[0]], found[lengths[-1]]
     both = [name for name in first if name in last]
     gain = paired_difference([last[name] for name in both], [first[name] for name in both])
-    means = [mean_interval(list(found[length].values())) for length in lengths]
-    shown = [_NONE if one is None else f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in means]
-    difference = _NONE if gain is None else f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
-    return [system, str(len(both)), *shown, difference]
+    shown = [interval(list(found[length].values())) for length in lengths]
+    return [system, str(len(both)), *shown, MISSING if gain is None else with_interval(gain, "+.3f")]
 
 
 def _values(rows: Sequence[Row], system: str, score: str, length: int) -> Values:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from rereader.evals.cells import MISSING, difference, interval, mean, plain, table
-from rereader.evals.intervals import auroc
+from rereader.evals.declining import Declining, measure_declining
+from rereader.evals.length_table import length_tables
 from rereader.evals.rows import Row
+from rereader.evals.rules import RULES
 
 ALL = "all"
 Value = Callable[[Row], float | None]
@@ -52,6 +54,13 @@ def value_name(rows: Sequence[Row]) -> str:
     return "right" if answered(rows) else "evidence recall"
 
 
+def right_title(rows: Sequence[Row]) -> str:
+    """What makes an answer right in these rows."""
+    ruled = any(row.get("rule") and RULES[row["rule"]].decides for row in rows)
+    said = "by the benchmark's own rule" if ruled else "contained"
+    return f"Right ({said}, or declined where that is right)"
+
+
 class ResultTables:
     """The tables of one benchmark and split."""
 
@@ -64,10 +73,14 @@ class ResultTables:
     def render(self, heading: str) -> str:
         """All tables under a heading."""
         tables = [f"**{heading}**", self._counts(), self._summary(), controls_line(self._rows)]
+        tables += [f"{title}\n\n{table(header, lines)}" for title, header, lines in length_tables(self._rows)]
         tables.append(self._by_kind("Evidence recall", score("evidence_recall")))
         tables.append(self._by_kind("Evidence precision (passages)", score("evidence_precision")))
-        tables.append(self._by_kind("Right (contained, or declined where that is right)", score("right")))
+        tables.append(self._by_kind(right_title(self._rows), score("right")))
+        tables.append(self._by_kind("By the benchmark's own rule", score("own")))
+        tables.append(self._by_kind("Citation support (share of claims' words in quotes)", score("citation_support")))
         tables.append(self._by_kind("Declined", score("declined")))
+        tables.append(self._declining())
         tables.append(self._differences("Evidence recall", score("evidence_recall")))
         tables.append(self._differences("Right", score("right")))
         return "\n\n".join(table for table in tables if table)
@@ -76,7 +89,7 @@ class ResultTables:
         """Evidence recall and right answers by kind, and over all kinds with interval and paired difference."""
         parts = [self._brief("Evidence recall", score("evidence_recall"))]
         if answered(self._rows):
-            parts.append(self._brief("Right (contained, or declined where that is right)", score("right")))
+            parts.append(self._brief(right_title(self._rows), score("right")))
         return "\n\n".join([*parts, controls_line(self._rows)])
 
     def _brief(self, title: str, value: Value) -> str:
@@ -137,6 +150,16 @@ class ResultTables:
 
         return self._grid(title, self._systems, cell, value)
 
+    def _declining(self) -> str:
+        """What a threshold on the confidence is worth, where some questions have no answer."""
+        found = {system: _declining(self._of(system)) for system in self._systems}
+        told = [
+            f"{name} {plain(one.caught)} (always declining is right for {one.always:.2f}, never {one.never:.2f})"
+            for name, one in found.items()
+            if one is not None
+        ]
+        return f"Caught by confidence at 10% false declines: {', '.join(told)}." if told else ""
+
     def _differences(self, title: str, value: Value) -> str:
         if self._baseline not in self._systems:
             return ""
@@ -192,6 +215,10 @@ def values_of(rows: Iterable[Row], value: Value) -> list[float]:
 
 def _decline_auroc(rows: Sequence[Row]) -> str:
     """How well the confidence tells questions with an answer from those without."""
+    found = _declining(rows)
+    return MISSING if found is None else plain(found.auroc)
+
+
+def _declining(rows: Sequence[Row]) -> Declining | None:
     sure = [row for row in rows if row["confidence"] is not None]
-    area = auroc([row["confidence"] for row in sure], [row["expects"] != "decline" for row in sure])
-    return MISSING if area is None else plain(area)
+    return measure_declining([row["confidence"] for row in sure], [row["expects"] != "decline" for row in sure])
