@@ -39,6 +39,20 @@ def test_an_error_that_was_never_raised_has_no_place(caplog, monkeypatch):
 
 
 @pytest.mark.parametrize("debug", [False, True])
+def test_a_request_that_fails_inside_is_logged_so(client, backend, caplog, monkeypatch, debug):
+    monkeypatch.setenv("REREADER_DEBUG", "1" if debug else "")
+
+    def broken(*_args, **_kwargs):
+        raise ValueError("words of " + "a book")
+
+    monkeypatch.setattr("rereader.memory.runs.RunStore.all", broken)
+    answer = client.get("/api/runs")
+    assert answer.status_code == 500 and "a book" not in answer.text
+    assert "a request (GET) failed" in caplog.text and "in broken" in caplog.text
+    assert ("words of a book" in caplog.text) is debug
+
+
+@pytest.mark.parametrize("debug", [False, True])
 def test_a_job_that_fails_is_logged_so(client, backend, asked, wait_for, caplog, monkeypatch, debug):
     monkeypatch.setenv("REREADER_DEBUG", "1" if debug else "")
 

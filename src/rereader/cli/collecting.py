@@ -114,7 +114,7 @@ def _show(plan: Plan, done: list[str], after: int, over: int, *, dry_run: bool, 
         print_json({**fields, "stay": plan.kept, "before": plan.size, "after": after, "over": over, "notes": done})
         return
     if not plan.counts():
-        output().print("Nothing is left over, and nothing was asked to go.", markup=False)
+        output().print("There is nothing to delete.", markup=False)
     for kind, count in plan.counts().items():
         about = f"about {size_text(plan.bytes[kind])}"
         output().print(f"{'would go' if dry_run else 'gone'}: {count:,} {_NAMES[kind]}, {about}", markup=False)

@@ -7,6 +7,7 @@ that is ours, and, if it changes anything, an origin that is ours.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
@@ -17,6 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rereader.server.errors import Refused, refusal
+from rereader.server.faults import log_fault
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -29,6 +31,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_LOG = logging.getLogger(__name__)
 _READING = ("GET", "HEAD")
 _NO_PAGES = ("/api/", "/static/", "/openapi.json")
 _CLOSED = """<!doctype html>
@@ -101,7 +104,10 @@ class Guard:
             await send(message)
 
         answer = self._turned_away(scope)
-        await (answer or self.app)(scope, receive, guarded)
+        try:
+            await (answer or self.app)(scope, receive, guarded)
+        except Exception as error:  # it was answered as far as it can be; the server would log its text
+            log_fault(_LOG, f"a request ({scope['method']})", error)
 
     def _turned_away(self, scope: Scope) -> Response | None:
         """The answer to a request that may not pass."""
