@@ -308,6 +308,8 @@ def node(name: str, work: Work) -> Node:
             outcome = work(state, context)
         except Interrupted as error:  # a model knows of no run
             raise Interrupted(error.message, context.resume_hint) from error
+        except ModelError as error:
+            raise _resumable(error, context) from error
         except BudgetSpent as error:
             context.warn(str(error))
             outcome = Outcome({"status": "budget_spent"}, {"stopped": error.message})
@@ -334,6 +336,14 @@ def node(name: str, work: Work) -> Node:
     run.__name__ = name
     run.__dict__["cost"] = cost_of(work)
     return run
+
+
+def _resumable(error: ModelError, context: RunContext) -> ModelError:
+    """The same error, which also says how to go on if there is something to go on from."""
+    if not context.usage.calls:
+        return error
+    kept = f"What is finished is kept: rereader show {context.run_id}"
+    return ModelError(error.message, f"{error.hint} {kept}. {context.resume_hint}".strip())
 
 
 def stage_cost(runnable: Any, settings: Any, facts: Facts) -> StageCost:

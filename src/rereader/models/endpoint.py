@@ -23,9 +23,12 @@ from rereader.models.replies import (
     StopText,
     cut,
     finish_reason,
+    is_plausible,
     label_logprobs,
     logprobs_of,
     reason_of,
+    shortened,
+    sound,
     usage_of,
     was_withheld,
 )
@@ -48,6 +51,8 @@ _TURN_TOKENS = 12
 _CERTAIN = 0.7
 """Of a prompt's tokens counted with another tokenizer, at least this share is certain."""
 _MOST_LABELS = 20
+_MOST_OVERRUN = 2
+"""A reply is cut off where it has so many times the tokens that it was allowed: servers count otherwise than we do."""
 
 
 class ChatEndpoint(LanguageModel):
@@ -230,7 +235,7 @@ class ChatEndpoint(LanguageModel):
 
     async def _reply(self, made: list[Turn], sampling: Sampling) -> Generation:
         message = await self._requests.ask(made, self._options(sampling, top=0))
-        return self._generation(made, sampling, message, cut(str(message.text), sampling.stop))
+        return self._generation(made, sampling, message, cut(sound(str(message.text)), sampling.stop))
 
     async def _label_scores(self, made: list[Turn], labels: list[str]) -> list[float]:
         message = await self._requests.ask(made, self._options(Sampling(max_new_tokens=1), top=_MOST_LABELS))
@@ -253,7 +258,7 @@ class ChatEndpoint(LanguageModel):
         text, whole = StopText(sampling.stop), None
         async for chunk in self._requests.stream(made, self._options(sampling)):
             whole = chunk if whole is None else cast("AIMessageChunk", whole + chunk)
-            if piece := text.push(str(chunk.text)):
+            if piece := text.push(sound(str(chunk.text))):
                 yield piece
         if rest := text.finish():
             yield rest
@@ -262,17 +267,32 @@ class ChatEndpoint(LanguageModel):
         replies.append(self._generation(made, sampling, whole, text.text))
 
     def _generation(self, made: list[Turn], sampling: Sampling, message: AIMessage, text: str) -> Generation:
-        usage = usage_of(message)
-        if usage is None:
-            usage = self._sizes([made])[0] + _TURN_TOKENS * len(made), self._counter([text])[0]
-            self._note(f"The server of {self.name} does not count tokens; usage is estimated ({self._counter.name}).")
-        read, written = usage
         metadata = message.response_metadata
+        read, written = self._usage(made, sampling, message, text)
         if was_withheld(metadata):
             self._note(f"The server of {self.name} withheld a reply or a part of one (content filter).")
         if written > sampling.max_new_tokens:
             self._note(f"The server of {self.name} wrote more tokens than it was allowed; the budget may be overrun.")
-        return Generation(text, (), finish_reason(metadata), read, logprobs_of(metadata), written)
+        kept = self._kept(text, sampling)
+        return Generation(kept, (), finish_reason(metadata), read, logprobs_of(metadata), written)
+
+    def _kept(self, text: str, sampling: Sampling) -> str:
+        """What is taken of a reply; one that does not end is cut off far behind where it was to end."""
+        most = sampling.max_new_tokens * _MOST_OVERRUN
+        # A token has hardly more than ten characters, so nearly every reply need not be counted.
+        return shortened(text, most, self._counter) if len(text) > most else text
+
+    def _usage(self, made: list[Turn], sampling: Sampling, message: AIMessage, text: str) -> tuple[int, int]:
+        """Tokens read and written: as the server counts them, if it does and that can be."""
+        told = usage_of(message)
+        counted = self._sizes([made])[0] + _TURN_TOKENS * len(made), self._counter([text])[0]
+        if told is None:
+            self._note(f"The server of {self.name} does not count tokens; usage is estimated ({self._counter.name}).")
+        elif not is_plausible(told, counted, sampling.max_new_tokens):
+            self._note(f"The server of {self.name} miscounts tokens; usage is estimated ({self._counter.name}).")
+        else:
+            return told
+        return counted
 
     def _cannot_choose(self) -> ModelError:
         msg = f"The server of {self.name} does not tell the likeliest tokens, so it cannot choose between options."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rereader.models.base import FinishReason
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 _LENGTH = {"length", "max_tokens", "max_output_tokens"}
 _WITHHELD = {"content_filter", "safety", "refusal", "prohibited_content", "blocklist"}
+_FAR = 8
+"""How many times more or fewer tokens than ours a server's tokenizer may make of a text."""
+_ADDED = 10_000
+"""Tokens that a server may add by itself."""
 _REASONS = ("finish_reason", "stop_reason", "done_reason")
 
 
@@ -56,6 +60,21 @@ class StopText:
         return piece
 
 
+def sound(text: str) -> str:
+    """A text that can be stored: halves of characters are replaced, and NUL, which ends a text elsewhere, is left out."""
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole.replace("\x00", "")
+
+
+def shortened(text: str, tokens: int, count: Callable[[Sequence[str]], list[int]]) -> str:
+    """As much of a text, from its beginning, as takes at most so many tokens by a counter."""
+    most, size = len(text), count([text])[0]
+    while size > tokens and most:
+        most = min(most - 1, most * tokens // size)
+        size = count([text[:most]])[0]
+    return text[:most]
+
+
 def cut(text: str, stop: Sequence[str]) -> str:
     """A whole reply up to the first stop string."""
     cutter = StopText(stop)
@@ -84,6 +103,22 @@ def usage_of(message: AIMessage) -> tuple[int, int] | None:
     if not usage or usage["input_tokens"] <= 0:
         return None
     return usage["input_tokens"], usage["output_tokens"]
+
+
+def is_plausible(told: tuple[int, int], counted: tuple[int, int], most: int) -> bool:
+    """Whether a server's count of tokens can be right.
+
+    Servers add turns of their own to a prompt and tokens of thought to a reply, and count with another tokenizer; but
+    none reads a hundredth of a text, or writes less than nothing.
+
+    Args:
+        told: Prompt and completion tokens as the server says.
+        counted: The same by our own counter.
+        most: Tokens that the reply was allowed.
+    """
+    (read, written), (ours, text) = told, counted
+    least = ours / _FAR <= read and text / _FAR <= written
+    return least and read <= ours * _FAR + _ADDED and written <= max(most, text) * _FAR + _ADDED
 
 
 def logprobs_of(metadata: Mapping[str, Any]) -> tuple[float, ...]:

@@ -21,7 +21,6 @@ from rereader.agents.gister import ensure_gists
 from rereader.agents.indexer import RAW, ensure_index
 from rereader.config import Config, load_config
 from rereader.graphs.registry import get_graph
-from rereader.memory.database import translated
 from rereader.memory.library import Library
 from rereader.memory.locks import lock_at
 from rereader.memory.runs import Run
@@ -31,6 +30,7 @@ from rereader.models.installed import locate
 from rereader.models.providers import find_endpoint
 from rereader.models.roles import EXTRACTIVE, Models, RoleNames, bind, default_names
 from rereader.models.tokens import TokenCounter
+from rereader.runs.checkpoints import checkpoint_errors, going_on
 from rereader.runs.choosing import choose_names
 from rereader.runs.counting import counter_of
 from rereader.runs.edits import Edit
@@ -288,12 +288,13 @@ class Session:
             graph = chosen.build(settings).compile(checkpointer=SqliteSaver(connection))
             config: Any = {"configurable": {"thread_id": run.id}, "recursion_limit": _RECURSION_LIMIT}
             state: Any = {"question": run.question, "document_ids": list(run.document_ids), "step": 0}
-            before = graph.get_state(config) if resumed else None
-            if before is not None and before.created_at is not None:
+            steps = self.library.runs.steps(run.id)
+            before, config = going_on(graph, config, len(steps) and steps[-1].number) if resumed else (None, config)
+            if before is not None:
                 state = None
             # What a step cost that LangGraph will run again must not count twice.
             finished = before.values.get("step", 0) if before else 0
-            usage = total(step.usage for step in self.library.runs.steps(run.id) if step.number <= finished)
+            usage = total(step.usage for step in steps if step.number <= finished)
             context = self._context(run.id, documents, settings, listen, cancel, run.budget, usage)
             context.resume_hint = f"Go on with: rereader runs resume {run.id}"
             for text in self.warnings:
@@ -339,16 +340,6 @@ class Session:
         """Release the models and the workspace."""
         self.models.close()
         self.library.close()
-
-
-@contextmanager
-def checkpoint_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite says of the checkpoint file into our errors, and leave all others alone."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        with translated(path):
-            raise error
 
 
 @contextmanager

@@ -59,12 +59,19 @@ class Children:
         folder: Where the children's output goes; they work in it.
         environment: Variables of the children, beside those of this process.
         local: Whether they run local models.
+        clock: Seed of a clock that jumps back and forth; 0 leaves them the machine's.
     """
 
     def __init__(
-        self, main: str, folder: Path, environment: Mapping[str, str] | None = None, *, local: bool = False
+        self,
+        main: str,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        local: bool = False,
+        clock: int = 0,
     ) -> None:
-        self._main, self._folder, self._local = main, folder, local
+        self._main, self._folder, self._local, self._clock = main, folder, local, clock
         self._environment = dict(environment or {})
 
     def __enter__(self) -> Self:
@@ -110,7 +117,7 @@ class Children:
         task: dict[str, Any] = {name: str(self._folder / name) for name in ("out", "err", "count")}
         task |= {"arguments": list(arguments), "environment": self._environment, "folder": str(self._folder)}
         assert self._nursery.stdin is not None
-        self._nursery.stdin.write(json.dumps({**task, "last": moment.access}).encode() + b"\n")
+        self._nursery.stdin.write(json.dumps({**task, "last": moment.access, "clock": self._clock}).encode() + b"\n")
         self._nursery.stdin.flush()
         return self._number()
 

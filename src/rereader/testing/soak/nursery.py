@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rereader.testing.soak.clock import unsettle
 from rereader.testing.soak.countdown import Countdown
 
 Main = Callable[[list[str]], int]
@@ -53,6 +54,8 @@ def _work(main: Main, task: dict[str, Any]) -> None:
     os.chdir(task["folder"])
     for number, path in ((0, os.devnull), (1, task["out"]), (2, task["err"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    if task["clock"]:
+        unsettle(task["clock"])
     countdown = Countdown(task["last"])
     countdown.begin()
     code = main(task["arguments"])
