@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from rereader.memory.records import RecordStore
 from rereader.memory.runs import RunStore
 from rereader.memory.vectors import VectorStore
 from rereader.memory.working import WorkingMemory
-from rereader.schema import AtWork, Document
+from rereader.schema import AtWork, Document, StoreError
 
 _DIRECTORY_MODE = 0o700
 _SHORT = 12
@@ -42,6 +43,7 @@ class Library:
 
     def __init__(self, workspace: Path, kv_bytes: int | None = None) -> None:
         self.workspace = Path(workspace)
+        _check_name(self.workspace)
         with translated(self.workspace / "library.db"):
             for folder in (self.workspace, self.workspace / "index", self.workspace / "runs"):
                 folder.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -186,6 +188,15 @@ def _held(path: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def _check_name(workspace: Path) -> None:
+    """Refuse a name that is no text: FAISS cannot open files below it."""
+    try:
+        str(workspace).encode()
+    except UnicodeEncodeError as error:
+        msg = f"The name of the workspace {os.fsencode(workspace)!r} is not UTF-8."
+        raise StoreError(msg, "Name another folder with --workspace.") from error
 
 
 def _acquired(lock: FileLock, path: Path, seconds: float = 0.5) -> bool:
