@@ -11,7 +11,7 @@ from typing import Any
 
 from rereader.memory.migrations import MIGRATIONS
 from rereader.models.files import make_private
-from rereader.schema import Busy, StoreError
+from rereader.schema import Busy, InputError, StoreError
 
 BUSY_SECONDS = 60.0
 
@@ -136,6 +136,11 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         msg = f"The workspace file {path} is damaged: {error}."
         raise StoreError(msg, "Restore it from a backup, or start a new folder with --workspace.") from error
+    except UnicodeEncodeError as error:
+        msg = "What is looked for holds half a character (a lone surrogate), which is nowhere in the workspace."
+        raise InputError(msg, "Check how it is written.") from error
+    except OverflowError as error:
+        raise InputError("A number is larger than any in the workspace.", "Give a smaller one.") from error
     except OSError as error:
         msg = f"Cannot write to {path.parent}: {error.strerror or error}."
         raise StoreError(msg, "Free some space, or name another folder with --workspace.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from rereader.memory.runs import RunStore
 from rereader.memory.vectors import VectorStore
 from rereader.memory.working import WorkingMemory
 from rereader.models.files import PRIVATE_FOLDER
-from rereader.schema import AtWork, Document
+from rereader.schema import AtWork, Document, StoreError
 
 _TURN_SECONDS = 0.5
 """How long a process waits for another before it looks whether to give up."""
@@ -43,6 +44,7 @@ class Library:
 
     def __init__(self, workspace: Path, kv_bytes: int | None = None) -> None:
         self.workspace = Path(workspace)
+        _check_name(self.workspace)
         with translated(self.workspace / "library.db"):
             for folder in (self.workspace, self.workspace / "index", self.workspace / "runs"):
                 folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -185,3 +187,12 @@ class Library:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _check_name(workspace: Path) -> None:
+    """Refuse a name that is no text: FAISS cannot open files below it."""
+    try:
+        str(workspace).encode()
+    except UnicodeEncodeError as error:
+        msg = f"The name of the workspace {os.fsencode(workspace)!r} is not UTF-8."
+        raise StoreError(msg, "Name another folder with --workspace.") from error

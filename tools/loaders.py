@@ -19,7 +19,7 @@ from rereader.tools.formats.apart import Apart
 from rereader.tools.formats.archive import cleaned, members, open_archive, read_member
 from rereader.tools.formats.base import MAX_BYTES, Options, TooLarge
 from rereader.tools.formats.kinds import ARCHIVE, LOADERS, PACKED, kind_by_name, kind_of, read
-from rereader.tools.sources import display, read_file, read_stream, walk
+from rereader.tools.sources import display, read_file, read_stream, size_of, walk
 
 _SUFFIXES = """
     .py .pyi .ipynb .js .mjs .jsx .ts .tsx .c .h .cc .cpp .cxx .hh .hpp .cs .java .kt .kts .scala .go .rs .rb .php
@@ -196,8 +196,11 @@ def _load_folder(folder: Path, options: Options) -> list[LoadedText]:
 
 
 def _folder_files(folder: Path, max_bytes: int, skipped: _Skipped) -> Iterator[_File]:
+    paths = list(walk(folder))
+    if sum(map(size_of, paths)) > max_bytes:
+        raise _full(folder, max_bytes)
     left = max_bytes
-    for path in walk(folder):
+    for path in paths:
         try:
             data = read_file(path, max_bytes)
         except InputError as error:
@@ -205,9 +208,13 @@ def _folder_files(folder: Path, max_bytes: int, skipped: _Skipped) -> Iterator[_
             continue
         left -= len(data)
         if left < 0:
-            msg = f"The folder {display(folder)} holds more than {max_bytes / 2**20:,.1f} MiB."
-            raise InputError(msg, "Add its parts one by one.")
+            raise _full(folder, max_bytes)
         yield _File(data, _title(path.relative_to(folder)), display(path))
+
+
+def _full(folder: Path, max_bytes: int) -> InputError:
+    msg = f"The folder {display(folder)} holds more than {max_bytes / 2**20:,.1f} MiB."
+    return InputError(msg, "Add its parts one by one.")
 
 
 def _load_archive(file: _File, options: Options) -> list[LoadedText]:

@@ -60,6 +60,14 @@ def walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file on disk; 0 if it cannot be looked at, which reading it will tell."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def display(path: Path) -> str:
     """The path as text that can be printed and stored, whatever bytes its name is made of."""
     return os.fsencode(path).decode("utf-8", "replace")

@@ -149,13 +149,16 @@ def test_long_comparisons_are_told_beforehand_and_may_be_refused(command, book, 
 
 
 @pytest.mark.slow
-def test_fresh_runs_are_apart_and_not_kept(command, book, workspace):
+def test_fresh_runs_are_apart_and_not_kept(command, book, workspace, tmp_path, monkeypatch):
+    (tmp_path / "multiprocessing.py").write_text("open('taken', 'w')")
+    monkeypatch.chdir(tmp_path)  # no module is taken from the folder that we are in
     code, out, _ = command("compare", *WITHOUT, book, QUESTION, "--graphs", "retrieval", "--fresh", "--json")
     found = json.loads(out)
     assert (code, found["fresh"], found["rows"][0]["run_id"]) == (0, True, None)
     assert FACT in found["rows"][0]["answer"]["answer"]
     assert json.loads(command("runs", "list", "--json")[1]) == []
     assert [one["title"] for one in json.loads(command("documents", "--json")[1])] == ["book.txt"]
+    assert not (tmp_path / "taken").exists()
 
 
 def test_control_c_names_what_is_done(command, book, monkeypatch):

@@ -21,12 +21,13 @@ from rereader.models.base import Cancel
 from rereader.schema import InputError
 
 _PIPE_WIDTH = 10_000
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""What a document's text could steer a terminal with, or turn the rest of a line round; tabs and line ends are not."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a text could steer a terminal with, turn the rest of a line round, or not be written as; tabs and line ends are
+none of these."""
 
 
-_UNESCAPED = re.compile(r"[\x7f-\x9f]")
-"""Control characters that JSON lets stand."""
+_UNESCAPED = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
+"""Control characters and halves of characters that JSON lets stand."""
 
 
 def printable(text: str) -> str:

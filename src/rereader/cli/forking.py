@@ -151,11 +151,11 @@ def _read(edit: str) -> str:
     try:
         raw = sys.stdin.buffer.read() if edit == "-" else Path(edit).read_bytes()
         return raw.decode("utf-8-sig")
-    except OSError as error:
-        hint = "Write one with: rereader fork RUN --step K --print-memory > FILE"
-        raise InputError(f"Cannot read {edit}: {error.strerror or error}.", hint) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{edit} is not UTF-8.", "Save it as UTF-8.") from error
+    except (OSError, ValueError) as error:
+        hint = "Write one with: rereader fork RUN --step K --print-memory > FILE"
+        raise InputError(f"Cannot read {edit}: {getattr(error, 'strerror', None) or error}.", hint) from error
 
 
 def _line(run: Run, compared: Any) -> str:

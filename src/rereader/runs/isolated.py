@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -21,6 +22,7 @@ from rereader.runs.session import Listen, open_session
 from rereader.runs.systems import System
 from rereader.schema import Budget, Document, Event, Interrupted, Place, StoreError
 
+_SAFE_PATH = "PYTHONSAFEPATH"
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 5.0
 
@@ -84,7 +86,8 @@ def _in_process(task: _Task, listen: Listen, cancel: Cancel | None) -> Row:
     heard, told = spawn.Pipe(duplex=False)
     stop, stopper = spawn.Pipe(duplex=False)
     process = spawn.Process(target=_work, args=(task, told, stop))
-    process.start()
+    with _safe_path():
+        process.start()
     told.close()
     stop.close()
     try:
@@ -93,6 +96,20 @@ def _in_process(task: _Task, listen: Listen, cancel: Cancel | None) -> Row:
         stopper.close()  # a child that is still at work takes this for a stop
         _finish(process)
         heard.close()
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Let a process that is started meanwhile take no module from the folder that we are in."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
 
 
 def _follow(heard: Connection, stopper: Connection, listen: Listen, cancel: Cancel | None) -> Row | None:
