@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from rereader.evals.cli import bench_app
+from rereader.evals.cli import _reading, bench_app
 from rereader.evals.items import Item, benchmark
-from rereader.schema import Answer, Document, InputError, Usage
+from rereader.schema import Answer, Document, InputError, Progress, Usage
 
 SUITE = """
 benchmark = "toy_for_the_command"
@@ -134,8 +134,16 @@ def test_bad_input_is_one_clear_error(session: OpenedWith, arguments: list[str],
 
 def test_missing_data_is_named(session: OpenedWith, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REREADER_DATA")
-    with pytest.raises(InputError, match="REREADER_DATA"):
-        run("run", "mine.toml")
+    for suite in ("needles", "needles_made", "books", "multihop", "ruler", "rulerhqa", "babilong", "flenqa", "quality"):
+        with pytest.raises(InputError, match="REREADER_DATA"):
+            run("run", suite)
+    assert run("run", "mine.toml").exit_code == 0  # this benchmark is made without data
+
+
+def test_the_bar_tells_how_far_a_text_is_read_in() -> None:
+    told = Progress("index", 1_024, 4_096, tokens=10, seconds=20.0)
+    assert _reading(told) == "index 1,024 of 4,096, 0:01:00 left"
+    assert _reading(Progress("chunk", 0, 9)) == "chunk 0 of 9"
 
 
 def test_list_names_the_packaged_suites() -> None:

@@ -50,10 +50,10 @@ def test_an_answer_without_claims_has_no_citation_scores():
 
 def test_declining_by_a_threshold():
     sure = [0.2, *([0.9] * 9)]
-    found = measure_declining([*sure, 0.1, 0.5, 0.95], [True] * 10 + [False] * 3)
+    found = measure_declining([*sure, 0.1, 0.9, 0.95], [True] * 10 + [False] * 3)
     assert found is not None
-    assert found.auroc == pytest.approx((10 + 9 + 0) / 30)
-    assert (found.threshold, found.caught) == (0.9, pytest.approx(2 / 3))  # one sure question of ten may be lost
+    assert found.auroc == pytest.approx((10 + 9 / 2) / 30)
+    assert (found.threshold, found.caught) == (0.9, pytest.approx(1 / 3))  # one sure question of ten may be lost
     assert (found.always, found.never, found.questions) == (pytest.approx(3 / 13), pytest.approx(10 / 13), 13)
     assert measure_declining([0.5, 0.6], [True, True]) is None
     assert measure_declining([], []) is None

@@ -1,6 +1,7 @@
 """Benchmarks of given texts: splits by text, gold in place, published forms, hub data sets, and what is absent."""
 
 import json
+from itertools import islice
 
 import huggingface_hub.constants
 import pytest
@@ -198,3 +199,21 @@ def test_a_key_sentence_that_is_not_there_is_told(tmp_path):
     write_lines(tmp_path / "mine.jsonl", [row])
     with pytest.raises(StoreError, match="key sentence"):
         all_items(load_benchmark("flenqa", tmp_path, {"file": "mine.jsonl"}))
+
+
+@pytest.mark.parametrize("name", [*NAMES, "ruler", "rulerhqa", "babilong", "needles_made"])
+def test_the_real_data_reads_and_its_gold_is_there(data_dir, name):
+    options = {
+        "babilong": {"tokens": [0, 1000]},
+        "ruler": {"tokens": 2048},
+        "needles_made": {"each": 1, "tokens": 20_000},
+    }
+    bench = load_benchmark(name, data_dir, options.get(name, {}))
+    for split in ("dev", "test"):
+        items = list(islice(bench.items(split, 0), 13))
+        assert len(items) >= 10
+        for item in items:
+            assert all(bench.text(key)[start:end].strip() for key, start, end in item.gold)
+            said = ", ".join(item.answers) if item.expects == "all" else item.answers[0]
+            if item.expects != "decline" and len(said.split()) <= item.answer_budget:
+                assert score_answer(item, said, declined=False)["right"] == pytest.approx(1.0), item

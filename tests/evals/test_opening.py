@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from rereader.evals.opening import MeasuredSession
-from rereader.schema import Budget, Document, Usage
+from rereader.schema import Budget, Document, Event, Progress, Usage
 
 DOCUMENT = Document(id="d", title="t", source="s", length=9, loader="text/1")
 
@@ -36,10 +36,22 @@ def test_texts_are_stored_and_prepared_for_the_graph() -> None:
     session = MeasuredSession(recorder, reader=True)  # type: ignore[arg-type]
     added = session.add_text("The text.", title="t", source="s", graph="retrieval", settings={"ranker": "bm25"})
     assert added == (DOCUMENT, Usage(prompt_tokens=5))
+    listen = recorder.calls[1][1].pop("listen")
     assert recorder.calls == [
         ("add", {"text": "The text.", "title": "t", "source": "s", "loader": "text/1"}),
         ("prepare", {"document": DOCUMENT, "graph": "retrieval", "settings": {"ranker": "bm25"}}),
     ]
+    listen(Event("progress", "r", progress=Progress("index", 1, 2)))  # nobody listens
+
+
+def test_how_far_a_text_is_read_in_is_told() -> None:
+    recorder, heard = Recorder(), []
+    session = MeasuredSession(recorder, reader=True, told=heard.append)  # type: ignore[arg-type]
+    session.add_text("The text.", title="t", source="s", graph="retrieval", settings={})
+    progress = Progress("index", 1, 2)
+    recorder.calls[1][1]["listen"](Event("progress", "r", progress=progress))
+    recorder.calls[1][1]["listen"](Event("begin", "r"))
+    assert heard == [progress]
 
 
 def test_questions_are_passed_on() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from rereader.evals.counters import TIKTOKEN, named_counter
-from rereader.evals.data import hash_files, parse_options, read_text
+from rereader.evals.data import HINT, hash_files, parse_options, read_text
 from rereader.evals.drafts import join_lines
 from rereader.evals.fitting import fit
 from rereader.evals.haystack import sentences
@@ -152,6 +152,8 @@ class Babilong:
                 kept = sentence.split()[:left]
                 left -= len(kept)
                 yield " ".join(kept)
+        if not self._books:
+            raise InputError("There are no books to hide facts in.", HINT)
         if left > 0:
             raise InputError("The books are too short for so long a text.", "Ask for fewer tokens.")
 

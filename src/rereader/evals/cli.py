@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,7 @@ from rich.progress import Progress as ProgressBar
 from rereader.config import load_config
 from rereader.evals.attacks_cli import add_attacks
 from rereader.evals.counters import with_tokenizer
-from rereader.evals.data import data_folder
+from rereader.evals.data import data_folder, data_folder_if_set
 from rereader.evals.environment import describe_commit
 from rereader.evals.forgetting_cli import add_forgetting
 from rereader.evals.gates_cli import add_gates
@@ -35,6 +36,8 @@ from rereader.models.white_box import white_box
 from rereader.schema import InputError, Progress
 from rereader.schema.events import Listener
 
+_COUNTED = ("bench", "items")
+"""Stages that the bar itself counts."""
 bench_app = typer.Typer(name="bench", no_args_is_help=True, help="Measure graphs on benchmarks and make the tables.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -73,7 +76,7 @@ def run_suite(
     part = loaded.split if split is None else _split(split)
     served = _served(model, base_url, api_key_env)
     options = with_tokenizer(loaded.options, served, models_dir)
-    benchmark = load_benchmark(loaded.benchmark, data_folder(), options)
+    benchmark = load_benchmark(loaded.benchmark, data_folder_if_set(), options)
     console = Console(stderr=True)
     _warn_of_changes(part, console)
     with _progress_bar(console) as listener:
@@ -83,7 +86,7 @@ def run_suite(
             split=part,
             seeds=loaded.seeds if seeds is None else _seeds(seeds),
             out=out or Path("docs/results") / f"{loaded.name}-{part}.jsonl",
-            session_factory=_session_factory(served, models_dir, reader=not evidence_only),
+            session_factory=_session_factory(served, models_dir, not evidence_only, listener),
             workspace=workspace,
             reader=not evidence_only,
             budget=loaded.budget,
@@ -207,11 +210,11 @@ def _served(model: str | None, base_url: str | None, api_key_env: str | None) ->
     return endpoint_name(model, base_url, api_key_env)
 
 
-def _session_factory(model: str | None, models_dir: Path | None, reader: bool) -> SessionFactory:
+def _session_factory(model: str | None, models_dir: Path | None, reader: bool, told: Listener) -> SessionFactory:
     def opened(workspace: Path) -> AbstractContextManager[Session]:
         from rereader.evals.opening import open_measured  # loads the whole application
 
-        return open_measured(workspace, model=model, models_dir=models_dir, reader=reader)
+        return open_measured(workspace, model=model, models_dir=models_dir, reader=reader, told=told)
 
     return opened
 
@@ -240,9 +243,19 @@ def _progress_bar(console: Console) -> Iterator[Listener]:
         task = bar.add_task("bench", total=None)
 
         def told(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.total)
+            if progress.stage in _COUNTED:
+                bar.update(task, description="bench", completed=progress.done, total=progress.total)
+            else:  # a text is read in, which may take longer than all questions on it
+                bar.update(task, description=_reading(progress))
 
         yield told
+
+
+def _reading(progress: Progress) -> str:
+    """How far one stage of reading a text in has come, and how long it will go on."""
+    left = progress.eta_seconds
+    ending = "" if left is None else f", {timedelta(seconds=round(left))} left"
+    return f"{progress.stage} {progress.done:,} of {progress.total:,}{ending}"
 
 
 @contextmanager

@@ -15,7 +15,9 @@ from pydantic import BaseModel, ValidationError
 from rereader.schema.errors import InputError
 
 VARIABLE = "REREADER_DATA"
-HINT = f"Set {VARIABLE} to the folder that holds needles/, essays/ and books/."
+HINT = f"Set {VARIABLE} to the folder that holds needles/, essays/, books/ and the other data."
+UNSET = Path(f"${VARIABLE}")
+"""Stands for the folder where the variable is not set: no file is found in it, and errors name it."""
 Options = TypeVar("Options", bound=BaseModel)
 
 
@@ -32,6 +34,15 @@ def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
     if not folder.is_dir():
         raise InputError(f"{VARIABLE} names no folder: {value}.", HINT)
     return folder
+
+
+def data_folder_if_set(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder, or :data:`UNSET`, for benchmarks that may be made without data or take it from a hub.
+
+    Raises:
+        InputError: If the variable names no folder.
+    """
+    return data_folder(environ) if environ.get(VARIABLE) else UNSET
 
 
 def read_text(path: Path) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from rereader.evals.data import read_text
+from rereader.evals.data import HINT, read_text
 from rereader.models.tokens import TokenCounter
 from rereader.schema.errors import InputError
 
@@ -53,6 +53,8 @@ def background(
                 return "\n\n".join(chosen)
             chosen.append(_share(paragraph, missing / count) if cut and count > missing else paragraph)
             missing -= count
+    if not chosen and missing > 0:
+        raise InputError("There are no background texts.", HINT)
     if missing > 0:
         msg = f"The background texts are {missing:,} tokens too short for a haystack of {tokens:,}."
         raise InputError(msg, "Lower `tokens` in the suite, or add texts to the data folder.")
