@@ -61,7 +61,7 @@ class StopText:
 
 
 def sound(text: str) -> str:
-    """A text that can be stored: halves of characters are replaced, and NUL, which ends a text elsewhere, is left out."""
+    """A text that can be stored: halves of characters are replaced, NUL, which ends a text elsewhere, is left out."""
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return whole.replace("\x00", "")
 

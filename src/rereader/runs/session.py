@@ -21,6 +21,7 @@ from rereader.agents.gister import ensure_gists
 from rereader.agents.indexer import RAW, ensure_index
 from rereader.config import Config, load_config
 from rereader.graphs.registry import get_graph
+from rereader.memory.database import translated
 from rereader.memory.library import Library
 from rereader.memory.locks import lock_at
 from rereader.memory.runs import Run
