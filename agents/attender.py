@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rereader.agents.calls import Caller, Request
-from rereader.memory.calls import TokenScores
+from rereader.memory.replies import TokenScores
 from rereader.models.base import Cancel, Float32Array, Head, LanguageModel, Prompt, TextFile
 from rereader.prompts.loader import Piece, SlotValue, load
 from rereader.tools.attended import Cue, part_masses

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from rereader.memory.calls import (
-    CallCache,
+from rereader.memory.calls import CallCache, call_key
+from rereader.memory.replies import (
     TokenScores,
-    call_key,
     pack_floats,
     pack_generation,
     pack_scores,

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rereader.agents.calls import CallLog
-from rereader.memory.calls import CallCache, call_key, pack_floats, unpack_floats
+from rereader.memory.calls import CallCache, call_key
+from rereader.memory.replies import pack_floats, unpack_floats
 from rereader.models.base import Embedder, TextKind
 
 Storing = Callable[[], AbstractContextManager[None]]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from rereader.agents.context import RunContext
+from typing import TYPE_CHECKING
+
 from rereader.memory.documents import DocumentStore
 from rereader.schema import Document
 from rereader.tools.language import language_of, sample_places
+
+if TYPE_CHECKING:  # it loads LangGraph, which whoever lists documents does without
+    from rereader.agents.context import RunContext
 
 NAMES = {
     "ar": "Arabic",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rereader.memory.bank import Bank
 from rereader.memory.calls import CallCache
@@ -20,10 +21,12 @@ from rereader.memory.parts import PartStore
 from rereader.memory.records import RecordStore
 from rereader.memory.removing import delete_owned
 from rereader.memory.runs import RunStore
-from rereader.memory.vectors import VectorStore
 from rereader.memory.working import WorkingMemory
 from rereader.models.files import PRIVATE_FOLDER
 from rereader.schema import AtWork, Document, StoreError
+
+if TYPE_CHECKING:
+    from rereader.memory.vectors import VectorStore
 
 _TURN_SECONDS = 0.5
 """How long a process waits for another before it looks whether to give up."""
@@ -52,12 +55,18 @@ class Library:
         self.documents = DocumentStore(self.database)
         self.chunks = ChunkStore(self.database)
         self.fulltext = FullText(self.database)
-        self.vectors = VectorStore(self.database, self.workspace / "index")
         self.records = RecordStore(self.database)
         self.bank = Bank(self.database, self.records, self.workspace / "kv", kv_bytes)
         self.calls = CallCache(self.database)
         self.runs = RunStore(self.database)
         self.parts = PartStore(self.database)
+
+    @cached_property
+    def vectors(self) -> VectorStore:
+        """Vectors and their FAISS files; numpy is loaded for them, which whoever looks at a run does without."""
+        from rereader.memory.vectors import VectorStore
+
+        return VectorStore(self.database, self.workspace / "index")
 
     def working_memory(self, run_id: str) -> WorkingMemory:
         """The ledger of a run."""

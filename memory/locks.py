@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from rereader.memory.database import translated
 from rereader.models.files import PRIVATE_FILE
 from rereader.schema import AtWork
 
+if TYPE_CHECKING:  # whoever looks at a run that has ended takes no lock
+    from filelock import FileLock
+
 
 def lock_at(path: Path) -> FileLock:
     """The lock of a file, which is made when it is first taken."""
+    from filelock import FileLock
+
     return FileLock(path, mode=PRIVATE_FILE)
 
 
@@ -27,6 +31,8 @@ def taken(lock: FileLock, seconds: float = 0.0) -> bool:
     Raises:
         StoreError: If its file cannot be made.
     """
+    from filelock import Timeout
+
     with translated(Path(lock.lock_file)):
         try:
             lock.acquire(timeout=seconds)

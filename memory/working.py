@@ -15,6 +15,8 @@ from rereader.memory.records import RecordStore
 from rereader.schema import Record
 
 Slot = Literal["quote", "note", "question", "draft", "desk"]
+_NEWEST = 2**63 - 1
+"""Above any version: the largest number of SQLite."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class WorkingMemory:
 
     def between(self, versions: Sequence[int]) -> Iterator[tuple[Differing, Differing]]:
         """Each two neighbours of an ascending row of versions, as :meth:`differing` has them; one pass for all."""
-        ledger, held = deque(self.ledger()), _Held()
+        ledger, held = deque(self.ledger(until=versions[-1])), _Held()
         for number, version in enumerate(versions):
             count, before = len(held.slots), dict[str, _State | None]()
             while ledger and ledger[0][0] <= version:
@@ -107,12 +109,12 @@ class WorkingMemory:
                 one, two = (_entries(states, records) for states in (before, after))
                 yield Differing(count, one), Differing(len(held.slots), two)
 
-    def ledger(self, after: int = 0) -> list[tuple[int, str, str, str]]:
-        """Every change past a version in order: the version that it made, add, drop, pin or unpin, slot, record."""
+    def ledger(self, after: int = 0, until: int = _NEWEST) -> list[tuple[int, str, str, str]]:
+        """Every change past a version, in order: the version that it made, add, drop, pin or unpin, slot, record."""
         rows = self._database.rows(
             "SELECT version, change, slot, record_id FROM working_memory WHERE run_id = ? AND version > ? "
-            "ORDER BY version, ordinal",
-            (self._run_id, after),
+            "AND version <= ? ORDER BY version, ordinal",
+            (self._run_id, after, until),
         )
         return [(row["version"], row["change"], row["slot"], row["record_id"]) for row in rows]
 

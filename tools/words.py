@@ -8,6 +8,7 @@ Khmer, Burmese) give one word per character, so that counts and limits mean some
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import islice
 
 UNSPACED = (
@@ -30,8 +31,6 @@ WORD = (
 )
 """Pattern of one word; the second branch only makes the usual case fast."""
 
-_WORD = re.compile(WORD)
-
 _STOP_WORDS = """
     a about above after again against all am an and any are as at be because been before being below between both
     but by can could did do does doing down during each either else ever few for from further get got had has have
@@ -47,11 +46,17 @@ STOP_WORDS = frozenset(_STOP_WORDS.split())
 """English words that carry little meaning of their own."""
 
 
+@cache
+def _word() -> re.Pattern[str]:
+    """The pattern, compiled when it is first needed: that takes longer than most that is done with it."""
+    return re.compile(WORD)
+
+
 def raw_words(text: str) -> list[str]:
     """The words of ``text`` in order, as they are written but with curly apostrophes made straight."""
     if not text.isascii():
         text = text.replace("\u2019", "'").replace("\u02bc", "'")
-    return _WORD.findall(text)
+    return _word().findall(text)
 
 
 def words(text: str) -> list[str]:
@@ -66,12 +71,12 @@ def content_words(text: str) -> list[str]:
 
 def count_words(text: str) -> int:
     """How many words ``text`` holds."""
-    return len(_WORD.findall(text))
+    return len(_word().findall(text))
 
 
 def word_limit(text: str, n: int) -> str:
     """The beginning of ``text`` that holds its first ``n`` words; all of it when it has no more than that."""
     if n <= 0:
         return ""
-    ends = [match.end() for match in islice(_WORD.finditer(text), n + 1)]
+    ends = [match.end() for match in islice(_word().finditer(text), n + 1)]
     return text if len(ends) <= n else text[: ends[n - 1]]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from rereader.memory.calls import check_reply
 from rereader.memory.care.depth import Depth, paced
 from rereader.memory.documents import document_id
 from rereader.memory.library import Library
+from rereader.memory.replies import check_reply
 from rereader.models.kvcheck import block_digest_of, check_text
 from rereader.models.kvmemory import UnusableBlock
 from rereader.schema import Evidence, Record, StoreError

@@ -8,7 +8,7 @@ from rereader.agents.costs import DocumentFacts, Facts, StageCost, Work
 from rereader.graphs.registry import ReadingGraph, all_graphs, get_graph
 from rereader.models.roles import Models
 from rereader.models.speed import Speed
-from rereader.runs.estimating import compare
+from rereader.runs.estimated import compare
 from rereader.runs.speeds import Past, Speeds, pasts
 from rereader.testing.sessions import scripted_models, scripted_session
 from rereader.testing.texts import essay, plant

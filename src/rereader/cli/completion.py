@@ -11,9 +11,6 @@ import typer
 
 import rereader.graphs
 from rereader.config import NOT_GRAPHS, load_config
-from rereader.models.catalogue import load_catalogue
-from rereader.models.installed import installed
-from rereader.models.roles import EXTRACTIVE, HASHING, NONE
 from rereader.schema import RereaderError
 
 Offer = tuple[str, str]
@@ -53,21 +50,29 @@ def _own_graphs() -> list[str]:
 
 def model_names(incomplete: str) -> list[str]:
     """Names and aliases of the catalogue."""
+    from rereader.models.catalogue import load_catalogue
+
     return _beginning((name for entry in load_catalogue().entry for name in (entry.name, entry.alias)), incomplete)
 
 
 def reader_names(incomplete: str) -> list[str]:
     """Models that are here and can be the reader."""
+    from rereader.models.roles import EXTRACTIVE
+
     return _beginning([*_here("generate"), EXTRACTIVE], incomplete)
 
 
 def role_pairs(incomplete: str) -> list[str]:
     """``ROLE=NAME`` for the roles other than the reader, of models that are here."""
+    from rereader.models.roles import HASHING, NONE
+
     pairs = [f"{role}={name}" for role in ("gister", "scorer") for name in [*_here("generate"), NONE]]
     return _beginning([*pairs, *(f"embedder={name}" for name in [*_here("embed"), HASHING])], incomplete)
 
 
 def _here(kind: str) -> list[str]:
+    from rereader.models.installed import installed
+
     try:
         return [model.name for model in installed(load_config().models_dir) if model.manifest.kind == kind]
     except RereaderError:

@@ -15,7 +15,6 @@ from rereader.cli import completion, options
 from rereader.cli.coloured import coloured, indented
 from rereader.cli.console import output, print_json, shortened
 from rereader.cli.display import cost
-from rereader.cli.runs import RunId
 from rereader.cli.step import heading, show_memory
 from rereader.cli.where import where
 from rereader.memory.library import Library
@@ -30,7 +29,7 @@ _QUOTE = 160
 
 
 def diff(
-    run: RunId,
+    run: options.RunId,
     first: Annotated[
         str, typer.Argument(help="Another run; or a step, 0 for the beginning.", autocompletion=completion.run_ids)
     ],

@@ -15,6 +15,7 @@ from rereader.cli import options
 from rereader.cli.console import at_once, notes, output, print_json
 from rereader.memory.documents import document_id
 from rereader.memory.runs import Step
+from rereader.runs.estimated import compare
 from rereader.schema import InputError
 
 if TYPE_CHECKING:
@@ -169,8 +170,6 @@ def announce(found: Estimate, *, confirm: bool) -> bool:
 
 def outcome(steps: Sequence[Step]) -> str:
     """Estimate against actual of a finished run in one line; empty for a run that was not estimated."""
-    from rereader.runs.estimating import compare
-
     found = compare(steps)
     if found is None:
         return ""

@@ -23,7 +23,6 @@ from rereader.models.gguf_parts import find_gguf
 from rereader.models.headlist import detected_file, heads_in_use
 from rereader.models.hub import download, is_hub_id
 from rereader.models.manifest import verify
-from rereader.models.pull import pull
 from rereader.models.roles import bind_scorer
 from rereader.models.runtimes import choose_runtime
 from rereader.models.white_box import white_box
@@ -89,6 +88,8 @@ def pull_models(
 
     rereader models pull Qwen/Qwen3-0.6B   (from the model hub, into its own cache)
     """
+    from rereader.models.pull import pull
+
     config = load_config()
     catalogue = load_catalogue()
     wanted = list(names or DEFAULTS)

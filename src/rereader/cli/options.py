@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rereader.cli import completion
 from rereader.config import Config, config_path, load_config
-from rereader.models.providers import endpoint_name
-from rereader.models.roles import RoleNames
-from rereader.runs.choosing import choose_names
 from rereader.schema import Budget, InputError, NotThere
 
+if TYPE_CHECKING:
+    from rereader.models.roles import RoleNames
+
+RunId = Annotated[str, typer.Argument(help="Id of a run, or its first characters.", autocompletion=completion.run_ids)]
 Workspace = Annotated[Path | None, typer.Option(help="Folder of the library.", show_default="the user's data folder")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
@@ -90,6 +91,8 @@ def role_names(
     api_key_env: str | None = None,
 ) -> tuple[RoleNames, list[str]]:
     """Models by role from command line and configuration; the rest by what is pulled, with warnings."""
+    from rereader.runs.choosing import choose_names
+
     named = pairs(roles or [], "--role")
     model = reader_name(config, model, base_url, api_key_env)
     return choose_names(config, {"reader": model, **named} if model else named)
@@ -105,6 +108,8 @@ def reader_name(config: Config, model: str | None, base_url: str | None, api_key
         raise InputError("--base-url names a server but no model.", "Name the model: --model openai:MODEL.")
     if model in config.endpoints:
         raise InputError(f"The endpoint {model} has its address in the configuration.", f"Mend it in {config_path()}.")
+    from rereader.models.providers import endpoint_name
+
     return endpoint_name(model, base_url, api_key_env)
 
 

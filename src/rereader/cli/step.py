@@ -131,11 +131,12 @@ def _origin(record: Record) -> str:
 
 
 def _unchanged(console: Console, memory: MemoryDiff) -> None:
+    """Print what stayed, as one text: a console takes longer over each that it is given than over its characters."""
     fresh = {entry.record.id for entry in memory.added} | {pair.new.id for pair in memory.superseded}
-    for entry in memory.after:
-        if entry.record.id not in fresh:
-            short = shortened(entry.record.content, _LINE)
-            console.print(Text(f"    {entry.slot} {entry.record.id[:12]} {short}", style="dim"))
+    stayed = (entry for entry in memory.after if entry.record.id not in fresh)
+    lines = [f"    {one.slot} {one.record.id[:12]} {shortened(one.record.content, _LINE)}" for one in stayed]
+    if lines:
+        console.print(Text("\n".join(lines), style="dim"))
 
 
 def _call(console: Console, number: int, asked: Asked) -> None:

@@ -13,20 +13,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rereader.evals.data import hash_files, parse_options, read_lines, read_text
 from rereader.evals.items import Item, Split, benchmark
 from rereader.schema.errors import InputError
+from rereader.schema.types import Frozen
 
 # One character for one, so that offsets stay true; quotes were noted with plain apostrophes.
 PLAIN = str.maketrans("\u2018\u2019\u201c\u201d\u2013\u2014", "''\"\"--")
 
 
-class BookOptions(BaseModel):
+class BookOptions(Frozen):
     """Options of the suite: which books (all when empty), words of an answer that are scored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     books: tuple[str, ...] = ()
     answer_budget: int = Field(default=50, ge=1)

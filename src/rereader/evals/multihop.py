@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rereader.evals.crowds import Question, crowd_text, drawn_questions, own_documents, own_titles
 from rereader.evals.data import hash_files, parse_options, read_lines
@@ -22,6 +22,7 @@ from rereader.evals.items import GoldSpan, Item, Split, benchmark
 from rereader.evals.keys import no_text, parse_key
 from rereader.evals.paragraphs import Paragraph
 from rereader.schema.errors import InputError
+from rereader.schema.types import Frozen
 
 GENERATOR = "multihop/2"
 """Goes up whenever the same seed would give other bytes."""
@@ -30,10 +31,8 @@ _KEPT = 4
 """Texts that are kept; others are made again, which takes milliseconds where the model takes minutes."""
 
 
-class MultihopOptions(BaseModel):
+class MultihopOptions(Frozen):
     """Options of the suite: whose questions, documents and questions of a text, words of an answer that count."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Literal["hotpotqa", "2wikimultihopqa"] = "hotpotqa"
     documents: int = Field(default=50, ge=1)

@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rereader.evals.data import hash_files, parse_options, read_lines
 from rereader.evals.haystack import Haystack, background, plant
@@ -24,6 +24,7 @@ from rereader.evals.items import Expects, Item, Split, benchmark
 from rereader.evals.lookalikes import Lookalikes, invented_words
 from rereader.models.tokens import TokenCounter, tiktoken_counter
 from rereader.schema.errors import InputError
+from rereader.schema.types import Frozen
 
 GENERATOR = "needles/1"
 """Goes up whenever the same seed would give other bytes."""
@@ -32,7 +33,7 @@ NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "
 EXPECTS: dict[str, Expects] = {"list_all": "all", "absent": "decline"}
 
 
-class NeedleOptions(BaseModel):
+class NeedleOptions(Frozen):
     """Options of the suite.
 
     Args:
@@ -43,8 +44,6 @@ class NeedleOptions(BaseModel):
         lookalikes: Lookalikes planted for each item of the kinds named in ``lookalike_kinds``.
         lookalike_kinds: Kinds whose sentences name who or what they are about, so that a lookalike answers nothing.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     tokens: int = Field(default=200_000, ge=1)
     group: int = Field(default=20, ge=1)

@@ -8,18 +8,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from rereader.evals.data import first_fault
 from rereader.evals.items import Split
 from rereader.schema import Budget
 from rereader.schema.errors import InputError
+from rereader.schema.types import Frozen
 
 
-class System(BaseModel):
+class System(Frozen):
     """Something that answers: a graph with its settings, under the name that tables use."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1)
     graph: str
@@ -30,10 +29,8 @@ class System(BaseModel):
         return System(name=self.name, graph=self.graph, settings={**self.settings, **extra})
 
 
-class Suite(BaseModel):
+class Suite(Frozen):
     """What a suite file says. ``settings`` hold for every system; a system's own win over them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     about: str = ""

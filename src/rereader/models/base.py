@@ -7,15 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from rereader.models.kvmemory import Compression, KVMemory, KVPrecision
 from rereader.schema.errors import InputError, ModelError
 
-Float32Array = NDArray[np.float32]
+if TYPE_CHECKING:  # whoever only tells what a model was asked needs no arrays
+    import numpy as np
+    from numpy.typing import NDArray
+
+Float32Array: TypeAlias = "NDArray[np.float32]"
 TextKind = Literal["query", "passage"]
 ChatRole = Literal["system", "user", "assistant"]
 Precision = Literal["exact", "int8"]

@@ -15,7 +15,6 @@ from typing import Any, Self, cast
 from rereader.models.base import Capabilities, Embedder, Head, LanguageModel, TextKind
 from rereader.models.catalogue import CatalogueEntry, load_catalogue
 from rereader.models.gguf_parts import find_gguf
-from rereader.models.hashing import HashingEmbedder
 from rereader.models.headlist import known_heads
 from rereader.models.installed import installed, locate, own_gguf, own_path
 from rereader.models.manifest import read_manifest
@@ -75,7 +74,7 @@ class Models:
         for role, model in given.items():
             if model is not None:
                 _check_capabilities(role, model.name, model.capabilities)
-        vectors = embedder if embedder is not None else HashingEmbedder()
+        vectors = embedder if embedder is not None else _hashing()
         self._names = {role: model.name if model else _WITHOUT[role] for role, model in given.items()}
         self._names["embedder"] = vectors.name
         self._loaders: dict[str, Loader] = {}
@@ -201,7 +200,7 @@ def bind(
         if name == _WITHOUT.get(role):
             loaders[role] = _nothing
         elif role == "embedder" and name == HASHING:
-            loaders[role] = HashingEmbedder
+            loaders[role] = _hashing
         elif (served := find_endpoint(name, endpoints or {})) is not None:
             _check_endpoint(role, name, served)
             loaders[role] = shared.setdefault(f"endpoint {name}", _Once(partial(_endpoint, served, name, models_dir)))
@@ -280,6 +279,12 @@ class _Once:
         if self._model is None:
             self._model = self._load()
         return self._model
+
+
+def _hashing() -> Embedder:
+    from rereader.models.hashing import HashingEmbedder  # numpy, which those who only name models do without
+
+    return HashingEmbedder()
 
 
 def _nothing() -> None:

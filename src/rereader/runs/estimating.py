@@ -12,7 +12,6 @@ from rereader.agents.costs import DocumentFacts, Facts, StageCost, Work
 from rereader.agents.settings import ReadingSettings
 from rereader.graphs.registry import get_graph
 from rereader.memory.library import Library
-from rereader.memory.runs import Step
 from rereader.models.installed import locate
 from rereader.models.manifest import read_manifest
 from rereader.models.roles import Models
@@ -225,27 +224,3 @@ def _shape(outlook: Outlook, role: str) -> Shape | None:
     """Sizes of the model of a role, if it lies here."""
     folder = outlook.folder(outlook.models.describe()[role])
     return read_shape(folder) if folder else None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What a run was expected to take and what it took, in seconds with the loading of models."""
-
-    expected: float
-    actual: float
-    source: Source
-
-    @property
-    def factor(self) -> float:
-        """How far apart the two are, 1 at best."""
-        least, most = sorted((max(self.expected, 1e-6), max(self.actual, 1e-6)))
-        return most / least
-
-
-def compare(steps: Sequence[Step]) -> Comparison | None:
-    """Estimate against actual of a finished run; ``None`` for runs that were not estimated."""
-    kept = steps[0].detail.get("estimate") if steps else None
-    if not kept:
-        return None
-    actual = sum(step.seconds for step in steps) + float(kept.get("loaded_before", 0.0))
-    return Comparison(float(kept["seconds"]), actual, kept["source"])

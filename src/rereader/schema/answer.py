@@ -52,7 +52,7 @@ class Claim(Frozen):
 class Answer(BaseModel):
     """The outcome of a question."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     schema_version: Literal[1] = 1
     question: str
