@@ -129,3 +129,6 @@ def test_the_api_view_lists_every_operation(room, visit):
     assert len(listed) == sum(len(methods) for methods in paths.values())
     visitor.page.locator(".operations summary", has_text="/forks").click()
     visitor.page.wait_for_selector("td:has-text('edits')")
+    visitor.page.wait_for_selector("p:has-text('Answers with Accepted.')")
+    visitor.page.locator(".operations summary", has_text="/steps/").click()
+    assert "calls array of CallTold" in visitor.page.locator(".operations .fields li").all_text_contents()

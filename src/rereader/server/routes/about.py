@@ -14,12 +14,13 @@ from rereader.runs.described import Setting, settings_of
 from rereader.server.answers import Json
 from rereader.server.asked import EstimateAsked
 from rereader.server.backend import Served
+from rereader.server.told import AboutTold, EstimateTold
 from rereader.server.work import estimated
 
 router = APIRouter(prefix="/api", tags=["about"])
 
 
-@router.get("/about")
+@router.get("/about", response_model=AboutTold)
 def about(backend: Served) -> Response:
     """Version, graphs with their settings, and models."""
     config = backend.config
@@ -35,7 +36,7 @@ def about(backend: Served) -> Response:
     )
 
 
-@router.post("/estimate")
+@router.post("/estimate", response_model=EstimateTold)
 def estimate(asked: EstimateAsked, backend: Served) -> Response:
     """What a question would cost; no model is loaded, and nothing is stored."""
     return Json(estimated(backend, asked))

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from rereader.runs.searching import search_document
+from rereader.runs.searching import Hit, search_document
 from rereader.schema import Document, InputError
 from rereader.server.answers import Json
 from rereader.server.backend import Served
+from rereader.server.told import Accepted, DocumentTold, Removed, TextTold
 from rereader.server.work import add_task
 
 router = APIRouter(prefix="/api/documents", tags=["documents"])
@@ -22,14 +23,14 @@ _FILE = {"requestBody": {"required": True, "content": {"application/octet-stream
 _Offset = Annotated[int, Query(ge=0)]
 
 
-@router.get("")
+@router.get("", response_model=list[DocumentTold])
 def list_documents(backend: Served) -> Response:
     """Every document of the workspace, oldest first, with how many runs have read it."""
     counts = backend.library.runs.counts_by_document()
     return Json([document_fields(one, counts) for one in backend.library.documents.all()])
 
 
-@router.post("", status_code=202, openapi_extra=_FILE)
+@router.post("", status_code=202, response_model=Accepted, openapi_extra=_FILE)
 async def add_document(request: Request, backend: Served, name: Annotated[str, Query(max_length=255)]) -> Response:
     """Read a file, whose bytes are the request's body, and make the memories that the usual graph searches."""
     title = PurePath(name.replace("\\", "/")).name.strip()
@@ -44,20 +45,20 @@ async def add_document(request: Request, backend: Served, name: Annotated[str, Q
     return Json({"job": job}, status_code=202)
 
 
-@router.get("/{document}")
+@router.get("/{document}", response_model=DocumentTold)
 def get_document(document: str, backend: Served) -> Response:
     """One document."""
     counts = backend.library.runs.counts_by_document()
     return Json(document_fields(backend.library.documents.get(document), counts))
 
 
-@router.delete("/{document}")
+@router.delete("/{document}", response_model=Removed)
 def remove_document(document: str, backend: Served) -> Response:
     """Delete a document with all its memories, runs and cached replies."""
     return Json({"runs": backend.remove(document)})
 
 
-@router.get("/{document}/text")
+@router.get("/{document}/text", response_model=TextTold)
 def read_text(document: str, backend: Served, start: _Offset = 0, end: _Offset | None = None) -> Response:
     """Characters of a document from ``start`` up to ``end``; at most 200,000, and never past its end."""
     found = backend.library.documents.get(document)
@@ -67,7 +68,7 @@ def read_text(document: str, backend: Served, start: _Offset = 0, end: _Offset |
     return Json({"start": first, "end": last, "length": found.length, "text": text})
 
 
-@router.get("/{document}/search")
+@router.get("/{document}/search", response_model=list[Hit])
 def search(
     document: str,
     backend: Served,

@@ -9,6 +9,7 @@ function schemaWords(schema, all) {
   if (!schema) return "";
   const name = schema.$ref?.split("/").at(-1);
   if (name) return name;
+  if (schema.additionalProperties) return `object of ${schemaWords(schema.additionalProperties, all)}`;
   const any = schema.anyOf?.map((one) => schemaWords(one, all)).join(" or ");
   const bounds = [
     schema.minimum !== undefined && `at least ${schema.minimum}`,
@@ -46,6 +47,22 @@ function bodyRows(operation, schemas) {
   }));
 }
 
+/** What an operation answers with: the kind, and the fields of the shape that it is, or is a list of. */
+function answerPart(operation, schemas) {
+  const content = (operation.responses["200"] ?? operation.responses["202"])?.content ?? {};
+  const schema = content["application/json"]?.schema;
+  const kind = schema ? schemaWords(schema, schemas) : Object.keys(content).join(" or ");
+  const inner = schema?.items ?? schema?.additionalProperties ?? schema;
+  const shape = schemas[inner?.$ref?.split("/").at(-1)];
+  const fields = Object.entries(shape?.properties ?? {}).map(
+    ([name, one]) => [el("code", {}, name), ` ${schemaWords(one, schemas)}`],
+  );
+  return [
+    el("p", {}, "Answers with ", el("code", {}, kind), "."),
+    fields.length > 0 && el("ul.fields", {}, fields.map((field) => el("li", {}, field))),
+  ];
+}
+
 function operationPart([path, method, operation], schemas) {
   const rows = (operation.parameters ?? []).map((one) => ({
     name: one.name,
@@ -67,6 +84,7 @@ function operationPart([path, method, operation], schemas) {
     () => [
       details && el("p", {}, details),
       all.length > 0 ? fieldRows(all) : el("p.small", {}, "It takes no parameters."),
+      answerPart(operation, schemas),
     ],
   );
 }
