@@ -16,6 +16,7 @@ from rereader.agents.chunker import ensure_chunks
 from rereader.agents.compressor import Place, block_caller, blocks_of
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import ANSWER_WRITTEN, PROMPT_TOKENS, Facts, StageCost, Work, costs
+from rereader.agents.fixing import made_with
 from rereader.agents.notes import NOTHING_YET, WRITTEN, note, notes, shown
 from rereader.agents.quoter import add_carriers, conclude_with_quotes, quote_sources
 from rereader.agents.waves import waves_due
@@ -57,6 +58,7 @@ def _places(settings: Any, waves: int) -> float:
 
 
 @costs(read_cost)
+@made_with("reader")
 def read_blocks(state: ReadingState, context: RunContext) -> Outcome:
     """Node: take up the chunks that were let in; where more waves may come, write down what their blocks say."""
     before = state.get("recalled", [])

@@ -15,6 +15,7 @@ from rereader.agents.calls import Caller
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RoleModels, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
+from rereader.agents.fixing import made_with
 from rereader.memory.bank import Held
 from rereader.memory.chunks import Chunking
 from rereader.models.base import LanguageModel
@@ -68,6 +69,7 @@ def block_key(model: str, opening: str, scorer: str, ratio: float, budgets: str,
 
 
 @costs(compress_cost)
+@made_with("reader", "gister", "scorer")
 def compress(state: ReadingState, context: RunContext) -> Outcome:
     """Node: make sure that every chunk of the run's documents has a block."""
     caller = block_caller(context)

@@ -16,6 +16,7 @@ from langgraph.runtime import Runtime
 from rereader.agents.calls import Caller, CallLog, Done
 from rereader.agents.costs import Facts, StageCost, cost_of
 from rereader.agents.embed_calls import EmbedCaller
+from rereader.agents.fixing import roles_of
 from rereader.memory.bank import Means
 from rereader.memory.library import Library
 from rereader.memory.runs import Step
@@ -334,7 +335,7 @@ def node(name: str, work: Work) -> Node:
         return {**outcome.update, "step": number}
 
     run.__name__ = name
-    run.__dict__["cost"] = cost_of(work)
+    run.__dict__ |= {"cost": cost_of(work), "made_with": roles_of(work)}
     return run
 
 

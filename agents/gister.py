@@ -10,6 +10,7 @@ from rereader.agents.calls import Request
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, DocumentFacts, Facts, StageCost, Work, costs
+from rereader.agents.fixing import made_with
 from rereader.memory.chunks import Chunking
 from rereader.models.base import Sampling
 from rereader.prompts.loader import Piece, load
@@ -58,6 +59,7 @@ def gists_stored(settings: Any, document: DocumentFacts, method: str) -> int:
 
 
 @costs(gist_cost)
+@made_with("gister")
 def gist(state: ReadingState, context: RunContext) -> Outcome:
     """Node: make sure that every chunk of the run's documents has a gist."""
     methods = {}

@@ -18,6 +18,7 @@ from rereader.agents.costs import (
     Work,
     costs,
 )
+from rereader.agents.fixing import made_with
 from rereader.agents.gister import ensure_gists, extract_key, gist_cost
 from rereader.agents.languages import warn_of_language
 from rereader.memory.chunks import Chunking
@@ -56,6 +57,7 @@ def _memory_size(settings: Any, facts: Facts, document: DocumentFacts) -> tuple[
 
 
 @costs(index_cost)
+@made_with("embedder")
 def index(state: ReadingState, context: RunContext) -> Outcome:
     """Node: make sure that the memories of every document of the run can be searched."""
     kinds = {}

@@ -20,6 +20,7 @@ from rereader.agents.attender import NULL, look
 from rereader.agents.calls import Caller
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
+from rereader.agents.fixing import made_with
 from rereader.agents.ledger import add_quotes, quotes, words_held
 from rereader.agents.replay_plan import Plan, plan_of, replay_request, reserve, rounds_due
 from rereader.agents.scanner import Sentence, Window, heads_of, sentences, white_box_scorer, windows
@@ -85,6 +86,7 @@ def attend_cost(settings: Any, facts: Facts) -> StageCost:
 
 
 @costs(attend_cost)
+@made_with("scorer")
 def attend(state: ReadingState, context: RunContext) -> Outcome:
     """Node: one round of looking; what stands out becomes evidence."""
     settings, number = context.settings, state.get("wave", 0) + 1

@@ -16,6 +16,7 @@ from rereader.agents.calls import Caller, Request
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
+from rereader.agents.fixing import made_with
 from rereader.agents.page_break import too_large
 from rereader.agents.pages import LEAD, expected_pages, gists_key, gists_stored, stored
 from rereader.agents.paginator import ensure_pages
@@ -55,6 +56,7 @@ def gist_cost(settings: Any, facts: Facts) -> StageCost:
 
 
 @costs(gist_cost)
+@made_with("gister")
 def gist_pages(state: ReadingState, context: RunContext) -> Outcome:
     """Node: make sure that every page of the run's documents has a gist; says how many could not be used."""
     gists = [gist for document in context.documents for gist in ensure_page_gists(context, document)]

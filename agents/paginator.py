@@ -13,6 +13,7 @@ from typing import Any
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, TOKENS_PER_WORD, Facts, StageCost, Work, costs
+from rereader.agents.fixing import made_with
 from rereader.agents.page_break import REPLY_TOKENS, Paragraphs, choose_end, write_end
 from rereader.agents.pages import expected_pages, pages_key, pages_stored, stored
 from rereader.memory.chunks import Chunking
@@ -41,6 +42,7 @@ def paginate_cost(settings: Any, facts: Facts) -> StageCost:
 
 
 @costs(paginate_cost)
+@made_with("reader")
 def paginate(state: ReadingState, context: RunContext) -> Outcome:
     """Node: make sure that every document of the run is cut into pages."""
     return Outcome(detail={"pages": [len(ensure_pages(context, document)) for document in context.documents]})

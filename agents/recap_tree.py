@@ -16,6 +16,7 @@ from rereader.agents.blocks import blocks
 from rereader.agents.calls import Caller, Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
+from rereader.agents.fixing import made_with
 from rereader.agents.quoter import quote_sources
 from rereader.agents.recapper import (
     WRITTEN,
@@ -100,6 +101,7 @@ def tree_cost(settings: Any, facts: Facts) -> StageCost:
 
 
 @costs(tree_cost)
+@made_with("reader", "gister")
 def grow(state: ReadingState, context: RunContext) -> Outcome:
     """Node: make sure that every document of the run has its tree."""
     size = state.get("size") or part_tokens(context, context.need("reader"))

@@ -15,6 +15,7 @@ from rereader.agents.blocks import LEAST_BLOCK, block_size, blocks
 from rereader.agents.calls import Caller, Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import ANSWER_WRITTEN, PROMPT_TOKENS, Facts, StageCost, Work, costs
+from rereader.agents.fixing import made_with
 from rereader.agents.gap import RULE
 from rereader.agents.notes import note, notes
 from rereader.agents.quoter import conclude_with_quotes, quote_sources
@@ -95,6 +96,7 @@ def recap_cost(settings: Any, facts: Facts) -> StageCost:
 
 
 @costs(recap_cost)
+@made_with("reader")
 def recap(state: ReadingState, context: RunContext) -> Outcome:
     """Node: read the next part and write the recap anew; the last part is left to the answer."""
     reader = context.need("reader")

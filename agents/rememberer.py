@@ -15,6 +15,7 @@ from rereader.agents.blocks import LEAST_BLOCK, block_size, blocks
 from rereader.agents.calls import Caller, Request
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
+from rereader.agents.fixing import made_with
 from rereader.agents.notes import NOTHING_YET, WRITTEN, note, notes, shown
 from rereader.agents.spending import check_room
 from rereader.memory.working import Slot
@@ -57,6 +58,7 @@ def remember_cost(settings: Any, facts: Facts) -> StageCost:
 
 
 @costs(remember_cost)
+@made_with("reader")
 def remember(state: ReadingState, context: RunContext) -> Outcome:
     """Node: read the next block and write the memory anew."""
     settings, reader = context.settings, context.need("reader")

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from rereader.agents.fixing import EVERY_STEP, FIRST_STEP, fixed_by
+
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -31,15 +33,15 @@ class ReadingSettings:
         seed: Seed of every random choice.
     """
 
-    chunk_tokens: Positive = 512
-    passage_words: Positive = 20
-    evidence_words: Positive = 300
-    bm25_weight: float = 1.5
-    max_new_tokens: Positive = 48
-    answer: bool = True
-    decline_below: Share = 0.2
-    null_question: bool = False
-    seed: int = 0
+    chunk_tokens: Annotated[Positive, FIRST_STEP] = 512
+    passage_words: Annotated[Positive, FIRST_STEP] = 20
+    evidence_words: Annotated[Positive, EVERY_STEP] = 300
+    bm25_weight: Annotated[float, EVERY_STEP] = 1.5
+    max_new_tokens: Annotated[Positive, EVERY_STEP] = 48
+    answer: Annotated[bool, EVERY_STEP] = True
+    decline_below: Annotated[Share, EVERY_STEP] = 0.2
+    null_question: Annotated[bool, EVERY_STEP] = False
+    seed: Annotated[int, EVERY_STEP] = 0
 
     @property
     def cut(self) -> str:
@@ -58,9 +60,9 @@ class RankingSettings(ReadingSettings):
         rerank_weight: Weight of the attention's z-score beside that of the search.
     """
 
-    rerank: Literal["none", "attention"] = "none"
-    rerank_depth: Positive = 48
-    rerank_weight: float = 1.0
+    rerank: Annotated[Literal["none", "attention"], EVERY_STEP] = "none"
+    rerank_depth: Annotated[Positive, EVERY_STEP] = 48
+    rerank_weight: Annotated[float, EVERY_STEP] = 1.0
 
 
 @dataclass(frozen=True)
@@ -91,22 +93,22 @@ class WaveSettings(RankingSettings):
         reasoner: ``score`` quotes by fused score; ``model`` lets the reader move the ones that help to the front.
     """
 
-    gist: GistMethod = "auto"
-    gist_share: Share = 0.25
-    extract: Literal["central", "coverage", "informative"] = "informative"
-    memory: Literal["gist", "raw"] = "gist"
-    recall: Literal["fused", "memory"] = "fused"
-    candidates: Positive = 16
-    gate: Literal["similarity", "choose", "likelihood", "attention", "trained"] = "similarity"
-    gate_weight: float = 0.5
-    trained_gate: str = ""
-    gate_recall: Share = 0.95
-    accept: Positive = 12
-    waves: Positive = 3
-    fill: Share = 0.67
-    seeds: Count = 3
-    hop_weight: float = 2.0
-    reasoner: Literal["score", "model"] = "score"
+    gist: Annotated[GistMethod, fixed_by("gist")] = "auto"
+    gist_share: Annotated[Share, fixed_by("gist")] = 0.25
+    extract: Annotated[Literal["central", "coverage", "informative"], fixed_by("gist")] = "informative"
+    memory: Annotated[Literal["gist", "raw"], fixed_by("gist", "index")] = "gist"
+    recall: Annotated[Literal["fused", "memory"], EVERY_STEP] = "fused"
+    candidates: Annotated[Positive, EVERY_STEP] = 16
+    gate: Annotated[Literal["similarity", "choose", "likelihood", "attention", "trained"], EVERY_STEP] = "similarity"
+    gate_weight: Annotated[float, EVERY_STEP] = 0.5
+    trained_gate: Annotated[str, fixed_by("gate")] = ""
+    gate_recall: Annotated[Share, EVERY_STEP] = 0.95
+    accept: Annotated[Positive, EVERY_STEP] = 12
+    waves: Annotated[Positive, EVERY_STEP] = 3
+    fill: Annotated[Share, EVERY_STEP] = 0.67
+    seeds: Annotated[Count, EVERY_STEP] = 3
+    hop_weight: Annotated[float, EVERY_STEP] = 2.0
+    reasoner: Annotated[Literal["score", "model"], EVERY_STEP] = "score"
 
     def __post_init__(self) -> None:
         """A path means the same from every folder, so that a run can be gone on with anywhere."""
@@ -135,7 +137,7 @@ class RecapSettings(ReadingSettings):
         summary_tokens: Most tokens of an answer about a whole document.
     """
 
-    every: Positive = 4096
-    recap_tokens: Positive = 256
-    fan: Annotated[int, Field(ge=2)] = 2
-    summary_tokens: Positive = 512
+    every: Annotated[Positive, fixed_by("tree", "recap")] = 4096
+    recap_tokens: Annotated[Positive, fixed_by("tree", "recap")] = 256
+    fan: Annotated[int, Field(ge=2), fixed_by("tree", "recap")] = 2
+    summary_tokens: Annotated[Positive, EVERY_STEP] = 512

@@ -9,6 +9,7 @@ from rereader.agents.calls import Caller, Request
 from rereader.agents.chunker import ensure_chunks
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import ANSWER_WRITTEN, PROMPT_TOKENS, Facts, StageCost, Work, costs
+from rereader.agents.fixing import made_with
 from rereader.memory.working import Slot
 from rereader.models.base import Sampling
 from rereader.prompts.loader import Piece, load
@@ -40,6 +41,7 @@ def read_all_cost(settings: Any, facts: Facts) -> StageCost:
 
 
 @costs(read_all_cost)
+@made_with("reader")
 def read_all(state: ReadingState, context: RunContext) -> Outcome:
     """Node: answer from the whole text, or from no text at all (the control ``context=none``)."""
     settings = context.settings

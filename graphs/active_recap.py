@@ -22,10 +22,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 from rereader.agents.chunker import chunk
 from rereader.agents.context import ReadingState, Work
+from rereader.agents.fixing import FIRST_STEP, fixed_by
 from rereader.agents.gap import find_keys
 from rereader.agents.leaves import answer_leaves, recall
 from rereader.agents.recap_tree import grow, summarise
@@ -51,14 +52,14 @@ class ActiveRecapSettings(RecapSettings):
         leaves: Parts that a question has read again in a tree.
     """
 
-    variant: Literal["linear", "tree"] = "linear"
-    request: Literal["question", "whole"] = "question"
-    recaps: Literal["on", "off"] = "on"
-    deserve: Literal["always", "gap"] = "always"
-    short_tokens: Positive = 1024
-    long_tokens: Positive = 8192
-    candidates: Positive = 32
-    leaves: Positive = 4
+    variant: Annotated[Literal["linear", "tree"], FIRST_STEP] = "linear"
+    request: Annotated[Literal["question", "whole"], FIRST_STEP] = "question"
+    recaps: Annotated[Literal["on", "off"], fixed_by("gap", "recap")] = "on"
+    deserve: Annotated[Literal["always", "gap"], fixed_by("gap", "recap")] = "always"
+    short_tokens: Annotated[Positive, fixed_by("gap", "recap")] = 1024
+    long_tokens: Annotated[Positive, fixed_by("gap", "recap")] = 8192
+    candidates: Annotated[Positive, fixed_by("gap", "recap")] = 32
+    leaves: Annotated[Positive, fixed_by("recall")] = 4
 
 
 @reading_graph("active-recap", system="ARL 2601.13734", honesty="analogue", settings=ActiveRecapSettings)

@@ -34,6 +34,7 @@ from rereader.agents.block_answerer import answer_blocks, read_blocks
 from rereader.agents.chunker import chunk
 from rereader.agents.compressor import compress, wants_blocks
 from rereader.agents.context import ReadingState, Work
+from rereader.agents.fixing import EVERY_STEP, FIRST_STEP, fixed_by
 from rereader.agents.gate import gate
 from rereader.agents.gister import gist
 from rereader.agents.indexer import index
@@ -70,15 +71,15 @@ class CompressedMemorySettings(WaveSettings):
         working_tokens: Most tokens of a working memory that is written as prose.
     """
 
-    order: Literal["waves", "scan"] = "waves"
-    reads: Literal["gist", "raw", "kv", "both"] = "gist"
-    compressor: str = "expected-attention"
-    ratio: Annotated[float, Field(ge=1, le=16)] = 4.0
-    budgets: Budgets = "even"
-    precision: KVPrecision = "bfloat16"
-    ahead: Positive = 16
-    threshold: Share = 0.5
-    working_tokens: Positive = 1024
+    order: Annotated[Literal["waves", "scan"], FIRST_STEP] = "waves"
+    reads: Annotated[Literal["gist", "raw", "kv", "both"], FIRST_STEP] = "gist"
+    compressor: Annotated[str, fixed_by("compress")] = "expected-attention"
+    ratio: Annotated[float, Field(ge=1, le=16), fixed_by("compress")] = 4.0
+    budgets: Annotated[Budgets, fixed_by("compress")] = "even"
+    precision: Annotated[KVPrecision, fixed_by("compress")] = "bfloat16"
+    ahead: Annotated[Positive, fixed_by("recall")] = 16
+    threshold: Annotated[Share, EVERY_STEP] = 0.5
+    working_tokens: Annotated[Positive, EVERY_STEP] = 1024
 
     def __post_init__(self) -> None:
         """A block that decides needs a gate that looks at it.

@@ -20,10 +20,11 @@ answer is then written from the evidence of all windows alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from rereader.agents.chunker import chunk
 from rereader.agents.context import ReadingState
+from rereader.agents.fixing import fixed_by
 from rereader.agents.looker import attend
 from rereader.agents.replayer import goes_on, replay
 from rereader.agents.settings import Count, Positive, ReadingSettings, Share
@@ -48,14 +49,14 @@ class EvidenceReplaySettings(ReadingSettings):
             again: ``exact``, or ``int8`` at a quarter of the size of float32 and a small error. It is large.
     """
 
-    preset: Literal["default", "paper", "last-layer"] = "default"
-    rounds: Count = 0
-    sentences: Count = 0
-    heads: str = ""
-    stand_out: Share = 0.1
-    fill: Share = 0.67
-    window_tokens: Positive = 4096
-    keep: Literal["no", "exact", "int8"] = "no"
+    preset: Annotated[Literal["default", "paper", "last-layer"], fixed_by("attend")] = "default"
+    rounds: Annotated[Count, fixed_by("attend")] = 0
+    sentences: Annotated[Count, fixed_by("attend")] = 0
+    heads: Annotated[str, fixed_by("attend")] = ""
+    stand_out: Annotated[Share, fixed_by("attend")] = 0.1
+    fill: Annotated[Share, fixed_by("attend")] = 0.67
+    window_tokens: Annotated[Positive, fixed_by("attend")] = 4096
+    keep: Annotated[Literal["no", "exact", "int8"], fixed_by("attend")] = "no"
 
     @property
     def honesty(self) -> str:

@@ -7,9 +7,10 @@ without the document. Truncation keeps head and tail halves, as LongBench does, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from rereader.agents.chunker import chunk
+from rereader.agents.fixing import fixed_by
 from rereader.agents.settings import Count, ReadingSettings
 from rereader.agents.whole_text import read_all
 from rereader.graphs.registry import reading_graph
@@ -25,8 +26,8 @@ class FullContextSettings(ReadingSettings):
         window_tokens: Most tokens of the prompt; 0 uses the reader's whole window.
     """
 
-    context: Literal["text", "none"] = "text"
-    window_tokens: Count = 0
+    context: Annotated[Literal["text", "none"], fixed_by("read")] = "text"
+    window_tokens: Annotated[Count, fixed_by("read")] = 0
 
 
 @reading_graph("full-context", system="whole text in one prompt", honesty="baseline", settings=FullContextSettings)

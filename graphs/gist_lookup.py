@@ -21,10 +21,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 from rereader.agents.chunker import chunk
 from rereader.agents.context import ReadingState, Work
+from rereader.agents.fixing import fixed_by
 from rereader.agents.page_answerer import answer_from_pages
 from rereader.agents.page_gister import gist_pages
 from rereader.agents.page_lookup import goes_on, look_up
@@ -51,15 +52,15 @@ class GistLookupSettings(ReadingSettings):
         turns: Most turns of a sequential look-up.
     """
 
-    pagination: Literal["choose", "generate", "uniform"] = "choose"
-    min_words: Positive = 280
-    max_words: Positive = 600
-    rest_words: Count = 350
-    gist_by: Literal["reader", "gister"] = "reader"
-    gist_tokens: Positive = 192
-    lookup: Literal["parallel", "sequential", "hybrid", "embedding", "none"] = "parallel"
-    pages: Positive = 5
-    turns: Positive = 6
+    pagination: Annotated[Literal["choose", "generate", "uniform"], fixed_by("paginate")] = "choose"
+    min_words: Annotated[Positive, fixed_by("paginate")] = 280
+    max_words: Annotated[Positive, fixed_by("paginate")] = 600
+    rest_words: Annotated[Count, fixed_by("paginate")] = 350
+    gist_by: Annotated[Literal["reader", "gister"], fixed_by("gist")] = "reader"
+    gist_tokens: Annotated[Positive, fixed_by("gist")] = 192
+    lookup: Annotated[Literal["parallel", "sequential", "hybrid", "embedding", "none"], fixed_by("lookup")] = "parallel"
+    pages: Annotated[Positive, fixed_by("lookup")] = 5
+    turns: Annotated[Positive, fixed_by("lookup")] = 6
 
     @property
     def honesty(self) -> str:

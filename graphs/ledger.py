@@ -13,13 +13,14 @@ The chain of calls that depend on one another grows with the hops of a question,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from rereader.agents.answerer import answer
 from rereader.agents.chunker import chunk
 from rereader.agents.context import ReadingState, stage_cost
 from rereader.agents.costs import Facts, StageCost
 from rereader.agents.finisher import finish
+from rereader.agents.fixing import fixed_by
 from rereader.agents.gate import gate
 from rereader.agents.gister import gist
 from rereader.agents.indexer import index
@@ -43,8 +44,8 @@ class LedgerSettings(WaveSettings, RecapSettings):
             fast.
     """
 
-    kind: Literal["auto", "local", "several", "whole"] = "auto"
-    memory: Literal["gist", "raw"] = "raw"
+    kind: Annotated[Literal["auto", "local", "several", "whole"], fixed_by("sort")] = "auto"
+    memory: Annotated[Literal["gist", "raw"], fixed_by("gist", "index")] = "raw"
 
 
 _WAVES = {

@@ -23,6 +23,7 @@ from pydantic import Field
 
 from rereader.agents.chunker import chunk
 from rereader.agents.context import ReadingState
+from rereader.agents.fixing import EVERY_STEP, fixed_by
 from rereader.agents.note_answerer import answer_memory
 from rereader.agents.rememberer import remember
 from rereader.agents.settings import Positive, ReadingSettings
@@ -44,13 +45,13 @@ class MemoryAgentSettings(ReadingSettings):
         recall: The reply may ask for an overwritten memory, which the next call is shown.
     """
 
-    block_tokens: Positive = 5000
-    memory_tokens: Positive = 1024
-    temperature: Annotated[float, Field(ge=0)] = 0.0
-    skip_writes: bool = False
-    early_exit: bool = False
-    memories: Annotated[int, Field(ge=1, le=16)] = 1
-    recall: bool = False
+    block_tokens: Annotated[Positive, fixed_by("read")] = 5000
+    memory_tokens: Annotated[Positive, fixed_by("read")] = 1024
+    temperature: Annotated[float, Field(ge=0), EVERY_STEP] = 0.0
+    skip_writes: Annotated[bool, EVERY_STEP] = False
+    early_exit: Annotated[bool, EVERY_STEP] = False
+    memories: Annotated[int, Field(ge=1, le=16), fixed_by("read")] = 1
+    recall: Annotated[bool, EVERY_STEP] = False
 
     @property
     def honesty(self) -> str:

@@ -32,6 +32,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rereader.agents.chunker import chunk
+from rereader.agents.fixing import EVERY_STEP, fixed_by
 from rereader.agents.mapreducer import finish_recursion
 from rereader.agents.recursion import act, goes_on, plan
 from rereader.agents.settings import Positive, ReadingSettings
@@ -58,18 +59,18 @@ class RecursiveSettings(ReadingSettings):
         memory_mb: MiB that code may take beside the text.
     """
 
-    mode: Literal["actions", "code"] = "actions"
-    plan: Literal["choose", "generate"] = "choose"
-    turns: Positive = 12
-    sub_calls: Positive = 64
-    depth: Annotated[int, Field(ge=1, le=2)] = 1
-    part_tokens: Positive = 2048
-    sub_tokens: Positive = 96
-    fallback_parts: Positive = 6
-    code_tokens: Positive = 512
-    output_characters: Positive = 20_000
-    block_seconds: Positive = 20
-    memory_mb: Positive = 512
+    mode: Annotated[Literal["actions", "code"], fixed_by("plan")] = "actions"
+    plan: Annotated[Literal["choose", "generate"], EVERY_STEP] = "choose"
+    turns: Annotated[Positive, EVERY_STEP] = 12
+    sub_calls: Annotated[Positive, EVERY_STEP] = 64
+    depth: Annotated[int, Field(ge=1, le=2), EVERY_STEP] = 1
+    part_tokens: Annotated[Positive, EVERY_STEP] = 2048
+    sub_tokens: Annotated[Positive, EVERY_STEP] = 96
+    fallback_parts: Annotated[Positive, EVERY_STEP] = 6
+    code_tokens: Annotated[Positive, fixed_by("plan")] = 512
+    output_characters: Annotated[Positive, fixed_by("plan")] = 20_000
+    block_seconds: Annotated[Positive, fixed_by("plan")] = 20
+    memory_mb: Annotated[Positive, fixed_by("plan")] = 512
 
 
 @reading_graph("recursive", system="RLM 2512.24601", honesty="analogue", settings=RecursiveSettings)

@@ -30,6 +30,7 @@ from pydantic import TypeAdapter, ValidationError
 import rereader.graphs
 from rereader.agents.context import ReadingState, RunContext, stage_cost
 from rereader.agents.costs import Estimator, Facts, StageCost
+from rereader.agents.fixing import declared, roles_of
 from rereader.agents.settings import ReadingSettings
 from rereader.config import NOT_GRAPHS, load_config
 from rereader.schema import InputError, RereaderError
@@ -75,6 +76,15 @@ class ReadingGraph:
             return list(self.estimator(settings, facts))
         nodes = self.build(settings).nodes
         return [replace(stage_cost(node.runnable, settings, facts), stage=name) for name, node in nodes.items()]
+
+    def fixed_by(self, setting: str) -> tuple[str, ...] | None:
+        """Nodes that do once what a setting says; ``None`` stands for any, and is what holds if it does not say."""
+        mark = declared(self.settings_type).get(setting)
+        return mark.nodes if mark else None
+
+    def made_with(self, settings: ReadingSettings) -> dict[str, tuple[str, ...]]:
+        """By node, the roles whose models its work cannot be gone on without; see :mod:`rereader.agents.fixing`."""
+        return {name: roles_of(node.runnable) for name, node in self.build(settings).nodes.items()}
 
     def still_known(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Those of a stored run's settings that the graph still has; another version may have had others."""

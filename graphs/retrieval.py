@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 from rereader.agents.answerer import answer
 from rereader.agents.chunker import chunk
 from rereader.agents.context import Work
+from rereader.agents.fixing import fixed_by
 from rereader.agents.indexer import index
 from rereader.agents.retriever import retrieve
 from rereader.agents.settings import RankingSettings
@@ -31,8 +32,8 @@ class RetrievalSettings(RankingSettings):
         memory: What is embedded; retrieval works on raw passages.
     """
 
-    ranker: Literal["fused", "bm25", "embedding"] = "fused"
-    memory: Literal["raw"] = "raw"
+    ranker: Annotated[Literal["fused", "bm25", "embedding"], fixed_by("index", "retrieve")] = "fused"
+    memory: Annotated[Literal["raw"], fixed_by("index")] = "raw"
 
 
 @reading_graph("retrieval", system="BM25 + embedding", honesty="baseline", settings=RetrievalSettings)

@@ -1,9 +1,10 @@
 """Every rule of the conformance suite can fail: a small graph that breaks it, beside one that breaks none."""
 
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import Annotated
 
 import pytest
 
@@ -11,6 +12,7 @@ from rereader.agents.calls import Request
 from rereader.agents.chunker import chunk, ensure_chunks
 from rereader.agents.context import Outcome
 from rereader.agents.costs import StageCost, Work, costs
+from rereader.agents.fixing import EVERY_STEP, FIRST_STEP, fixed_by
 from rereader.agents.ledger import add_quotes
 from rereader.agents.settings import ReadingSettings
 from rereader.graphs import registry
@@ -250,8 +252,47 @@ def test_costs_of_other_stages_are_found(stages, fault, register, tmp_path):
         RULE["costs"].check("tiny", tmp_path)
 
 
+@dataclass(frozen=True)
+class Misdeclared(ReadingSettings):
+    ghostly: Annotated[bool, fixed_by("ghost")] = False
+
+
+def switched(mark):
+    """Settings with one that decides whether there is a second node, and a builder that asks it."""
+
+    @dataclass(frozen=True)
+    class Switched(ReadingSettings):
+        twice: Annotated[bool, mark] = True
+
+    def build_switched(settings):
+        works = [("chunk", chunk), ("0", sound), ("1", sound)]
+        return build(works if settings.twice else works[:2], settings)
+
+    return {"settings_type": Switched, "build": build_switched}
+
+
+def test_a_setting_that_names_no_node_is_found(register, tmp_path):
+    register(sound, settings_type=Misdeclared)
+    with pytest.raises(ConformanceError, match="ghostly is fixed by the node ghost, which no form of the graph has"):
+        RULE["settings"].check("tiny", tmp_path)
+
+
+@pytest.mark.parametrize(("mark", "conforms"), [(EVERY_STEP, False), (fixed_by("0"), False), (fixed_by("1"), True)])
+def test_a_setting_that_takes_a_node_away_is_fixed_by_it(mark, conforms, register, tmp_path):
+    register(sound, **switched(mark))
+    found = [finding.fault for finding in RULE["settings"].findings("tiny", tmp_path)]
+    assert found == ([] if conforms else ["twice decides whether there is the node 1, but is not fixed by it"])
+
+
+@pytest.mark.parametrize("mark", [FIRST_STEP, "nothing of the kind"], ids=str)
+def test_a_setting_that_says_nothing_is_fixed_by_the_first_step(mark, register, tmp_path):
+    register(sound, **switched(mark))
+    assert registry.get_graph("tiny").fixed_by("twice") is None
+    assert RULE["settings"].findings("tiny", tmp_path) == []
+
+
 def test_all_broken_rules_are_named_at_once(register, tmp_path):
-    register(faulty, doc="")
+    register(faulty, doc="", settings_type=Misdeclared)
     found = check_graph("tiny", tmp_path / "a")
     assert {finding.rule for finding in found} == {rule.name for rule in RULES}
     assert any("KeyError" in finding.fault for finding in found)

@@ -1,14 +1,15 @@
 """What cannot be forked is refused with a hint, and leaves nothing behind."""
 
-from dataclasses import fields
+from dataclasses import dataclass, replace
 
 import pytest
 from forked import everything, step_of
 
-from rereader.graphs.registry import all_graphs
+from rereader.agents.settings import ReadingSettings
+from rereader.graphs.registry import get_graph
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
-from rereader.runs import changing
+from rereader.runs.changing import check_settings
 from rereader.runs.edits import Edit
 from rereader.runs.forking import memory_at
 from rereader.runs.session import Session
@@ -144,22 +145,28 @@ def test_what_fails_while_a_fork_is_made_leaves_nothing(room, monkeypatch):
     assert everything(entered.library) == before
 
 
-def test_every_setting_of_our_graphs_is_known_to_change_or_not():
-    ours = [graph for graph in all_graphs() if graph.origin.startswith("rereader.graphs.")]
-    names = {field.name for graph in ours for field in fields(graph.settings_type)}
-    by_the_first_step = {"chunk_tokens", "passage_words", "order", "reads", "variant", "request"}
-    assert len(ours) == 9
-    assert names - changing._TAKEN_ANEW - set(changing._FIXED_BY) == by_the_first_step
-    assert not changing._TAKEN_ANEW & set(changing._FIXED_BY)
-    assert changing._TAKEN_ANEW | set(changing._FIXED_BY) <= names
+def test_a_setting_that_decides_whether_a_node_is_there_is_refused_after_it(room):
+    entered = room("retrieval")
+    answer = entered.ask()
+    step = step_of(entered, answer, "index")
+    with pytest.raises(InputError, match=f"ranker cannot change after step {step} \\(index\\)"):
+        entered.session.fork(answer.run_id, step, settings={"ranker": "bm25"})
+    assert entered.session.fork(answer.run_id, step - 1, settings={"ranker": "bm25"}).answer
 
 
-def test_a_graph_of_others_may_mean_anything_by_the_name_of_a_setting(room):
+def test_a_setting_that_says_nothing_is_fixed_by_the_first_step(room):
     entered = room("compressed-memory")
     answer = entered.ask()
     steps = entered.library.runs.steps(answer.run_id)
-    old, new = {"evidence_words": 100}, {"evidence_words": 200}
-    changing.check_settings(old, new, steps, ours=True)
-    changing.check_settings(old, new, [], ours=False)
+    graph = get_graph("compressed-memory")
+    before, after = (graph.settings({"evidence_words": words}) for words in (100, 200))
+    check_settings(graph, before, after, steps)
+
+    @dataclass(frozen=True)
+    class Mute(ReadingSettings):
+        evidence_words: int = 100
+
+    mute = replace(graph, settings_type=Mute)
+    check_settings(mute, Mute(evidence_words=100), Mute(evidence_words=200), [])
     with pytest.raises(InputError, match="evidence_words cannot change after step 1"):
-        changing.check_settings(old, new, steps, ours=False)
+        check_settings(mute, Mute(evidence_words=100), Mute(evidence_words=200), steps)

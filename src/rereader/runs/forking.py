@@ -172,8 +172,8 @@ def make_fork(session: Session, point: Point, changes: Changes) -> Run:
     question = changes.question if changes.question is not None else parent.question
     session.check_question(question)
     session.check_models(after)
-    check_settings(asdict(before), asdict(after), point.steps, ours=graph.origin.startswith("rereader.graphs."))
-    check_roles(parent.models, models, point.steps)
+    check_settings(graph, before, after, point.steps)
+    check_roles(graph, before, parent.models, models, point.steps)
     _check_cut(point, f"{after.cut};tokens={session.counter.name}")
     moved = question != parent.question or before != after
     # A fork's steps up to where it left its own parent were taken with that one's question and settings.

@@ -114,6 +114,7 @@ RULES = (
     Rule("killed", limits.killed),
     Rule("forks", forks.forks),
     Rule("questions", forks.questions),
+    Rule("settings", forks.settings),
     Rule("state", limits.state),
     Rule("seed", rules.seed),
     Rule("progress", rules.progress),

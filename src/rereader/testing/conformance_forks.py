@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from inspect import get_annotations
+from typing import Any
 
+from rereader.graphs.registry import ReadingGraph, get_graph
+from rereader.runs.described import Setting, settings_of
 from rereader.runs.forking import find_point
 from rereader.schema import Answer, InputError
 from rereader.testing.conformance_limits import MOST_STEPS, evenly
@@ -84,3 +89,36 @@ def _reads_once(room: Room, answer: Answer) -> bool:
             return False
         ends[document] = end
     return all(ends[document.id] == document.length for document in room.documents)
+
+
+def settings(trial: Trial) -> Iterator[str]:
+    """A setting that decides whether a node is there is fixed by that node, and no setting names a node that never is.
+
+    Else a fork could change it where what it decides has been done, or would have nowhere to go on from.
+    """
+    graph = get_graph(trial.graph)
+    usual, forms = _nodes(graph, {}), {setting.name: list(_forms(graph, setting)) for setting in settings_of(graph)}
+    every = usual.union(*(nodes for found in forms.values() for nodes in found))
+    for name, found in forms.items():
+        fixed = graph.fixed_by(name)
+        if fixed is None:
+            continue
+        if moved := frozenset[str]().union(*(usual ^ nodes for nodes in found)) - set(fixed):
+            yield f"{name} decides whether there is {_listed(moved)}, but is not fixed by it"
+        if name in get_annotations(graph.settings_type) and (unknown := set(fixed) - every):
+            yield f"{name} is fixed by {_listed(unknown)}, which no form of the graph has"
+
+
+def _forms(graph: ReadingGraph, setting: Setting) -> Iterator[frozenset[str]]:
+    """Nodes of the graph with each value of a setting whose values are counted, but for those that it refuses."""
+    for value in [not setting.default] if setting.kind == "bool" else setting.choices:
+        with suppress(InputError):
+            yield _nodes(graph, {setting.name: value})
+
+
+def _nodes(graph: ReadingGraph, values: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(graph.build(graph.settings(values)).nodes)
+
+
+def _listed(names: Collection[str]) -> str:
+    return f"the node {', '.join(sorted(names))}"
