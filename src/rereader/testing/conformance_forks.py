@@ -92,10 +92,8 @@ def _reads_once(room: Room, answer: Answer) -> bool:
 
 
 def settings(trial: Trial) -> Iterator[str]:
-    """A setting that decides whether a node is there is fixed by that node, and no setting names a node that never is.
-
-    Else a fork could change it where what it decides has been done, or would have nowhere to go on from.
-    """
+    """A setting that decides whether a node is there is fixed by it, and none names a node that no form has."""
+    # Else a fork could change it where it has been worked by, or would have nowhere to go on from.
     graph = get_graph(trial.graph)
     usual, forms = _nodes(graph, {}), {setting.name: list(_forms(graph, setting)) for setting in settings_of(graph)}
     every = usual.union(*(nodes for found in forms.values() for nodes in found))
