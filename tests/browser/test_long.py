@@ -119,3 +119,27 @@ def test_pieces_of_the_text_meet_without_a_gap(served, visit):
     assert numbers == list(range(numbers[0], numbers[-1] + 1))
     assert len(numbers) > 2
     assert start < 100_000 < 100_010 < start + len(whole)
+
+
+def test_a_memory_of_thousands_is_edited_with_few_fields_in_the_page(served, visit):
+    visitor = visit(served)
+    page = visitor.page
+    visitor.open(f"/runs/{RUN}/{STEPS}?fork=1")
+    page.wait_for_selector(".entry input[aria-label^='Place of the quote']")
+    assert page.locator(".entry").count() == STEPS + 1
+    assert 0 < page.locator(".entry input[aria-label^='Place']").count() < 60
+    last = page.locator(".entry").last
+    last.scroll_into_view_if_needed()
+    last.locator("label:has-text('drop') input").check()
+    assert page.locator(".entry input[aria-label^='Place']").count() < 120
+    page.fill("input[aria-label='Find entries that say']", " 1234 ABC")
+    page.wait_for_selector("text=1 of 2,001 entries")
+    found = page.locator(".entry:not([hidden])")
+    found.locator("label:has-text('pin') input").check()
+    sent = []
+    page.route("**/forks", lambda route: (sent.append(route.request.post_data_json), route.abort()))
+    page.click("button.main")
+    page.wait_for_selector(".error, [role=alert]")
+    dropped, pinned = last.get_attribute("data-record"), found.get_attribute("data-record")
+    assert sorted((one["kind"], one["record"]) for one in sent[0]["edits"]) == [("drop", dropped), ("pin", pinned)]
+    visitor.complaints.clear()  # of the request that was kept from the server

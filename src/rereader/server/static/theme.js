@@ -38,7 +38,14 @@ export function startTheme(button) {
   });
 }
 
+function isDark() {
+  const { theme } = document.documentElement.dataset;
+  return theme === "dark" || (theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
+}
+
 /** The value of a colour of the style sheet, as a canvas takes it. */
 export function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const found = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const both = /^light-dark\((.*),(.*)\)$/.exec(found);
+  return both ? both[isDark() ? 2 : 1].trim() : found;
 }
