@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from rereader.agents import views
 from rereader.agents.actions import Action, ActionError, is_unfilled, parse_action
-from rereader.agents.desk import ACTOR, DOC, PLANNER, SUBREADER, Desk, Turn, Variable, variable_table
+from rereader.agents.authors import ACTOR, PLANNER, SUBREADER
+from rereader.agents.desk import DOC, Desk, Turn, Variable, variable_table
 from rereader.agents.planner import decide
 from rereader.agents.subreader import Bench, ask_parts, fits, reduce_notes, says_nothing
 from rereader.agents.views import View

@@ -16,9 +16,10 @@ from typing import Any
 
 from rereader.agents.actions import ActionError
 from rereader.agents.actor import Done, answer_of
+from rereader.agents.authors import ACTOR, EXCHANGE, PLANNER, SUBREADER
 from rereader.agents.calls import Caller, Request, Stop
 from rereader.agents.context import RunContext
-from rereader.agents.desk import ACTOR, DOC, EXCHANGE, PLANNER, SUBREADER, Desk, Turn, Variable, history
+from rereader.agents.desk import DOC, Desk, Turn, Variable, history
 from rereader.agents.planner import metadata
 from rereader.agents.subreader import Bench, generate, room, says_nothing
 from rereader.models.base import Sampling

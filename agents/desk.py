@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rereader.agents.actions import ActionError, Ref
+from rereader.agents.authors import ACTOR, EXCHANGE, PLANNER, ROOT, SUBREADER, VARIABLE
 from rereader.agents.context import ReadingState, RunContext
 from rereader.agents.notes import note
 from rereader.prompts.loader import Piece
@@ -21,10 +22,6 @@ from rereader.schema import Record, Span
 
 Form = Literal["text", "parts", "notes", "note", "number"]
 DOC = "doc"
-PLANNER, ACTOR, SUBREADER, VARIABLE = "planner", "actor", "subreader", "variable"
-"""Authors of the records: lines of the root model, what it was told, replies of sub-calls, variables."""
-EXCHANGE, ROOT = "exchange", "root"
-"""What code and host said to each other in a turn, so that it can be run again; the root model's answer."""
 VERBATIM_TURNS = 3
 """Turns that the root model is shown as they were; of older ones only a line, so that cost does not grow with their
 square."""

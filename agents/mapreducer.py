@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rereader.agents.authors import SUBREADER
 from rereader.agents.coder import close_sandbox
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import ANSWER_WRITTEN, PROMPT_TOKENS, Facts, StageCost, Work, costs, evidence_tokens
-from rereader.agents.desk import DOC, SUBREADER, desk_of
+from rereader.agents.desk import DOC, desk_of
 from rereader.agents.quoter import conclude_with_quotes, quote_sources
 from rereader.agents.recursion import ANSWERED, NOTE_WRITTEN, bench_of, best_so_far
 from rereader.agents.sources import places_of

@@ -9,11 +9,12 @@ from functools import wraps
 from typing import Any
 
 from rereader.agents.actor import MOST_ERRORS, Done, do
+from rereader.agents.authors import PLANNER, ROOT
 from rereader.agents.coder import code_cost, plan_code, run_code
 from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.context import Work as NodeWork
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
-from rereader.agents.desk import PLANNER, ROOT, desk_of
+from rereader.agents.desk import desk_of
 from rereader.agents.planner import LINE_TOKENS, decide
 from rereader.agents.quoter import quote_sources
 from rereader.agents.sources import found_places

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rereader.agents.actions import ActionError
+from rereader.agents.authors import SUBREADER
 from rereader.agents.calls import Request
 from rereader.agents.context import RunContext
 from rereader.agents.costs import PROMPT_TOKENS
-from rereader.agents.desk import SUBREADER, Desk, Variable
+from rereader.agents.desk import Desk, Variable
 from rereader.agents.notes import note
 from rereader.models.base import Generation, Sampling
 from rereader.prompts.loader import Piece, load

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
+from itertools import islice
 from sqlite3 import Row
 from typing import Literal, NamedTuple
 
@@ -95,19 +94,34 @@ class WorkingMemory:
 
     def between(self, versions: Sequence[int]) -> Iterator[tuple[Differing, Differing]]:
         """Each two neighbours of an ascending row of versions, as :meth:`differing` has them; one pass for all."""
-        ledger, held = deque(self.ledger(until=versions[-1])), _Held()
-        for number, version in enumerate(versions):
+        for touched in islice(self._followed(versions), 1, None):
+            unlike = [one for one in touched.before if _unlike(touched.before[one], touched.after[one])]
+            records = self._records.find(unlike)
+            one, two = (_entries(states, records) for states in (touched.before, touched.after))
+            yield Differing(touched.counts[0], one), Differing(touched.counts[1], two)
+
+    def moves(self, versions: Sequence[int]) -> Iterator[tuple[dict[str, str], frozenset[str]]]:
+        """What came with each of an ascending row of versions since the one before, by id with its slot; what went.
+
+        A record that was dropped and added again went and came; one that only changed its slot came.
+        """
+        for touched in self._followed(versions):
+            then, now = touched.before, touched.after
+            came = sorted((state, one) for one, state in now.items() if state and not _same(then[one], state))
+            went = (one for one, state in then.items() if state and not _stayed(state, now[one]))
+            yield {one: state.slot for state, one in came}, frozenset(went)
+
+    def _followed(self, versions: Sequence[int]) -> Iterator[_Touched]:
+        """The changes up to each of an ascending row of versions from the one before, in one pass."""
+        ledger, held = deque(self.ledger(until=versions[-1]) if versions else ()), _Held()
+        for version in versions:
             count, before = len(held.slots), dict[str, _State | None]()
             while ledger and ledger[0][0] <= version:
                 _, change, slot, identity = ledger.popleft()
                 before.setdefault(identity, held.state(identity))
                 held.follow(change, slot, identity)
-            if number:
-                after = {identity: held.state(identity) for identity in before}
-                unlike = [identity for identity in before if _unlike(before[identity], after[identity])]
-                records = self._records.find(unlike)
-                one, two = (_entries(states, records) for states in (before, after))
-                yield Differing(count, one), Differing(len(held.slots), two)
+            after = {identity: held.state(identity) for identity in before}
+            yield _Touched((count, len(held.slots)), before, after)
 
     def ledger(self, after: int = 0, until: int = _NEWEST) -> list[tuple[int, str, str, str]]:
         """Every change past a version, in order: the version that it made, add, drop, pin or unpin, slot, record."""
@@ -127,14 +141,6 @@ class WorkingMemory:
         )
         records = self._records.get([row["record_id"] for row in rows])
         return [(row["change"], row["slot"], record) for row, record in zip(rows, records, strict=True)]
-
-    def history(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Every version from the first on: its number, and the slot of each record that it holds."""
-        held = _Held()
-        for version, changes in groupby(self.ledger(), key=itemgetter(0)):
-            for _, change, slot, identity in changes:
-                held.follow(change, slot, identity)
-            yield version, dict(held.slots)
 
     def left(self, version: int, slot: Slot) -> list[Record]:
         """Records of a slot that were in it before a version and are not any more, in the order they were added."""
@@ -163,6 +169,14 @@ class _State(NamedTuple):
     place: int
     slot: str
     pinned: bool
+
+
+class _Touched(NamedTuple):
+    """What changed from one version to another: how many entries each has, how what was touched was and is held."""
+
+    counts: tuple[int, int]
+    before: dict[str, _State | None]
+    after: dict[str, _State | None]
 
 
 class _Held:
@@ -197,6 +211,16 @@ class _Held:
         if identity not in self.slots:
             return None
         return _State(self._places[identity], self.slots[identity], identity in self.pinned)
+
+
+def _same(one: _State | None, other: _State) -> bool:
+    """Whether a record is held in the same place and slot."""
+    return one is not None and one[:2] == other[:2]
+
+
+def _stayed(one: _State, other: _State | None) -> bool:
+    """Whether a record was held all along: one that was added again has another place."""
+    return other is not None and one.place == other.place
 
 
 def _unlike(one: _State | None, other: _State | None) -> bool:

@@ -35,6 +35,7 @@ def workspace(tmp_path_factory):
     [
         ["show", RUN],
         ["diff", RUN, "1", "3"],
+        ["blame", RUN, "--fact", "abcdefghi"],
         ["runs", "list"],
         ["runs", "tree"],
         ["documents"],

@@ -7,7 +7,8 @@ approximately: each word back to the step from which on the memory held it witho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -19,6 +20,7 @@ from rereader.runs.knowledge import (
     Origin,
     State,
     drafting,
+    held_after,
     origins_of,
     pieces_of,
     sayings,
@@ -119,14 +121,16 @@ class _Sources:
     Args:
         origins: Where each record of the working memory comes from.
         used: Ids of the quotes that the answer was written from.
-        rows: Ids of the prose after each step before the draft.
+        terms: From which step before the draft up to before which each prose was held, by the steps' places.
+        last: How many steps there are before the draft.
         words: The content words of each record of prose.
         quoted: The content words of each quote of the answer.
     """
 
     origins: Mapping[str, Origin]
     used: AbstractSet[str]
-    rows: Sequence[AbstractSet[str]]
+    terms: Mapping[str, Sequence[tuple[int, int]]]
+    last: int
     words: Mapping[str, AbstractSet[str]]
     quoted: Sequence[AbstractSet[str]]
 
@@ -166,11 +170,11 @@ def course(library: Library, run: Run, fact: str, spans: Sequence[Span] = ()) ->
     if not wanted:
         raise InputError("The fact has no words.", "Name what should be known, for instance the right answer.")
     states = until_drafted(states_of(library, run))
-    records = library.records.find(sorted({name for state in states for name in state.slots}))
+    records = library.records.find(sorted({name for state in states for name in state.came}))
     said = sayings(states, records)
     knowing = {name for name, text in said.items() if _knows(records[name], text, wanted, spans)}
-    steps = [(state.step, tuple(name for name in state.slots if name in knowing)) for state in states]
-    return Course(fact, tuple(Known(step.number, step.node, held_by) for step, held_by in steps))
+    steps = held_after(states, knowing)
+    return Course(fact, tuple(Known(step.number, step.node, tuple(held)) for step, held in steps))
 
 
 def survival(courses: Sequence[Course]) -> tuple[float, ...]:
@@ -207,14 +211,15 @@ def _sources(library: Library, run: Run, answer: Answer) -> _Sources:
     prose = {
         name
         for state in written
-        for name, slot in state.slots.items()
+        for name, slot in state.came.items()
         if slot in _PROSE and name in said and not (origins[name].record.agent == USER and name not in shown)
     }
     draft = drafting(states)
     return _Sources(
         origins=origins,
         used=_used(answer, written, [slots for step, *_, slots in prompts if draft and step == draft.number]),
-        rows=[prose & state.slots.keys() for state in written],
+        terms=_terms(written, prose),
+        last=len(written),
         words={name: frozenset(content_words(said[name])) for name in prose},
         quoted=[frozenset(content_words(one.quote)) for one in answer.evidence],
     )
@@ -225,7 +230,7 @@ def _used(answer: Answer, written: Sequence[State], drafted: Sequence[Mapping[st
     pieces = [piece for slots in drafted for piece in pieces_of(slots)]
     places = {tuple(piece["span"]) for piece in pieces if "span" in piece}
     records = {piece["record"] for piece in pieces if "record" in piece}
-    held = written[-1].slots if written else {}
+    held = _held_at_last(written, {one.record for one in answer.evidence if one.record is not None})
     return {
         one.record
         for one in answer.evidence
@@ -260,11 +265,35 @@ def _blamed(answer: Answer, claim: Claim, sources: _Sources) -> Blamed:
 
 def _carrier(word: str, sources: _Sources) -> str | None:
     """The record that began the unbroken row of memories with a word; ``None`` if the last memory has it not."""
-    holders = {name for name, held in sources.words.items() if word in held}
-    found = None
-    for names in reversed(sources.rows):
-        holding = names & holders
-        if not holding:
-            break
-        found = min(holding, key=lambda name: (sources.origins[name].step, name))
+    holders = [name for name, held in sources.words.items() if word in held]
+    terms = sorted((term, name) for name in holders for term in sources.terms[name])
+    began = ended = 0
+    for (start, end), _ in terms:
+        began, ended = (start if start > ended else began), max(ended, end)
+    if not terms or ended < sources.last:
+        return None
+    first = [name for (start, _), name in terms if start == began]
+    return min(first, key=lambda name: (sources.origins[name].step, name))
+
+
+def _terms(states: Sequence[State], names: Container[str]) -> dict[str, list[tuple[int, int]]]:
+    """From which state up to before which other one some records were held; those that were dropped may have more."""
+    found = defaultdict[str, list[tuple[int, int]]](list)
+    since = dict[str, int]()
+    for place, state in enumerate(states):
+        for name in since.keys() & state.went:
+            found[name].append((since.pop(name), place))
+        for name in state.came:
+            if name in names:
+                since.setdefault(name, place)
+    for name, place in since.items():
+        found[name].append((place, len(states)))
     return found
+
+
+def _held_at_last(states: Sequence[State], names: Container[str]) -> set[str]:
+    """Those of some records that the last memory holds."""
+    held = set[str]()
+    for _, slots in held_after(states, names):
+        held = set(slots)
+    return held

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rereader.agents.desk import EXCHANGE, SUBREADER, VARIABLE
+from rereader.agents.authors import EXCHANGE, SUBREADER, VARIABLE
 from rereader.memory.library import Library
 from rereader.memory.working import Entry, Slot
 from rereader.runs.edits import Edit, check_sound, find_entry

@@ -6,10 +6,12 @@ Read from what the run has stored; :mod:`rereader.runs.blame` and :mod:`rereader
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
+from rereader.agents.authors import EXCHANGE, PLANNER, ROOT, VARIABLE
 from rereader.memory.library import Library
 from rereader.memory.runs import Run, Step
 from rereader.schema import Record
@@ -37,39 +39,43 @@ class Origin:
 
 @dataclass(frozen=True)
 class State:
-    """The working memory after a step: the slot of each record."""
+    """A step and what it did to the working memory: the slot of each record that came, and what went.
+
+    Memories are not kept whole: of thousands of steps they would take room with the square of their number. What they
+    held is followed by :func:`held_after`.
+    """
 
     step: Step
-    slots: Mapping[str, str]
+    came: Mapping[str, str]
+    went: AbstractSet[str]
 
 
 def states_of(library: Library, run: Run) -> list[State]:
-    """The working memory after each step, in order; the steps come without their calls."""
-    return list(_states(library, run))
+    """The steps of a run in order, without their calls, and what each did to the working memory."""
+    steps = library.runs.steps_alone(run.id)
+    moves = library.working_memory(run.id).moves([step.memory_version for step in steps])
+    return [State(step, came, went) for step, (came, went) in zip(steps, moves, strict=True)]
 
 
-def _states(library: Library, run: Run) -> Iterator[State]:
-    history = library.working_memory(run.id).history()
-    slots = dict[str, str]()
-    ahead = next(history, None)
-    for step in library.runs.steps_alone(run.id):
-        while ahead is not None and ahead[0] <= step.memory_version:
-            slots = ahead[1]
-            ahead = next(history, None)
-        yield State(step, slots)
+def held_after(states: Iterable[State], names: Container[str]) -> Iterator[tuple[Step, Mapping[str, str]]]:
+    """Each step with the slots of some records after it, in the order added; the mapping changes from step to step."""
+    held = dict[str, str]()
+    for state in states:
+        for name in state.went:
+            held.pop(name, None)
+        held.update((name, slot) for name, slot in state.came.items() if name in names)
+        yield state.step, held
 
 
 def origins_of(library: Library, states: Sequence[State]) -> dict[str, Origin]:
     """Who took up each record that the working memory ever held, and who dropped it."""
     taken: dict[str, Step] = {}
     lost: dict[str, int | None] = {}
-    before: set[str] = set()
     for state in states:
-        for name in state.slots:
+        for name in state.came:
             taken.setdefault(name, state.step)
             lost[name] = None
-        lost |= dict.fromkeys(before - state.slots.keys(), state.step.number)
-        before = set(state.slots)
+        lost |= dict.fromkeys(state.went - state.came.keys(), state.step.number)
     return {
         record.id: Origin(record, taken[record.id].number, taken[record.id].node, lost[record.id])
         for record in library.records.get(sorted(taken))
@@ -97,7 +103,7 @@ def sayings(states: Sequence[State], records: Mapping[str, Record]) -> dict[str,
 
     The draft of an answer, what was to be looked up, plans, and answers on a desk are no knowledge.
     """
-    slots = {name: slot for state in states for name, slot in state.slots.items()}
+    slots = {name: slot for state in states for name, slot in state.came.items()}
     echoes = {state.step.detail.get("told") for state in states if state.step.detail.get("action") == "answer"}
     said = {name: _said(slot, records[name]) for name, slot in slots.items() if name not in echoes}
     return {name: text for name, text in said.items() if text}
@@ -111,8 +117,6 @@ def _said(slot: str, record: Record) -> str:
 
 def _said_at_desk(record: Record) -> str:
     """Notes and what was told say something; plans, what code and host did, and the answer do not."""
-    from rereader.agents.desk import EXCHANGE, PLANNER, ROOT, VARIABLE  # loads LangGraph, which looking does without
-
     author = record.author.removeprefix("sub-")
     if author == VARIABLE:
         return str(json.loads(record.content)["value"])  # its notes are records of their own

@@ -17,7 +17,7 @@ from pydantic_core import to_jsonable_python
 from rereader.memory.library import Library
 from rereader.memory.runs import Run, Step
 from rereader.runs.blame import Blamed, blame
-from rereader.runs.knowledge import State, drafting, pieces_of, sayings, states_of, until_drafted
+from rereader.runs.knowledge import State, drafting, held_after, pieces_of, sayings, states_of, until_drafted
 from rereader.runs.lineage import Made, Prompt, chunks_at, digest_of, made_from
 from rereader.schema import Evidence, InputError, Record, RecordKind, Span
 from rereader.tools.words import content_words
@@ -213,19 +213,19 @@ def _kept(library: Library, span: Span, text: str, written: Sequence[State], mad
     wanted = dict.fromkeys(content_words(text))
     records = {one.record.id: one.record for one in made if one.step is not None}
     inside = [
-        State(state.step, {name: state.slots[name] for name in state.slots if name in records}) for state in written
+        State(state.step, {name: slot for name, slot in state.came.items() if name in records}, state.went)
+        for state in written
     ]
     said = sayings(inside, records)
     words = {name: _words(library, span, records[name], said[name]) & wanted.keys() for name in said}
-    first, lost, before = dict[str, int](), dict[str, int](), set[str]()
-    for state in inside:
-        held = set[str]().union(*(words.get(name, ()) for name in state.slots))
+    first, lost, before, last = dict[str, int](), dict[str, int](), set[str](), list[str]()
+    for step, names in held_after(inside, words):
+        held = set[str]().union(*(words[name] for name in names))
         for word in held - before:
-            first.setdefault(word, state.step.number)
+            first.setdefault(word, step.number)
             lost.pop(word, None)
-        lost |= dict.fromkeys(before - held, state.step.number)
-        before = held
-    last = [name for name in (inside[-1].slots if inside else ()) if name in words]
+        lost |= dict.fromkeys(before - held, step.number)
+        before, last = held, list(names)
     for word in wanted:
         yield Kept(word, first.get(word), lost.get(word), tuple(name for name in last if word in words[name]))
 
