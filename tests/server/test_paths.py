@@ -106,7 +106,7 @@ def test_a_workspace_named_from_here_takes_nothing_out_of_what_is_said(tmp_path,
         found = client.get("/api/runs/nope").json()
         assert found == {
             "error": "There is no run 'nope' in the workspace.",
-            "hint": "See 'rereader runs list'.",
+            "hint": "See the page of runs.",
         }
         assert client.get("/api/about").json()["workspace"] == "work space"
 

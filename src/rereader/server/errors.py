@@ -25,6 +25,7 @@ from rereader.schema import (
     StoreError,
 )
 from rereader.server.answers import Json
+from rereader.server.hints import on_page
 from rereader.tools.pathless import pathless
 
 _LOG = logging.getLogger(__name__)
@@ -63,14 +64,14 @@ def status_of(error: RereaderError) -> int:
 
 
 def failure_fields(error: BaseException, folders: Sequence[Path] = ()) -> dict[str, str]:
-    """Any error as JSON: of ours message and hint without paths of the machine, of others their kind alone.
+    """Any error as JSON: of ours message and hint (for the page) without paths of the machine, of others their kind.
 
     Args:
         error: The error.
         folders: Folders of the machine whose names may hold spaces.
     """
     if isinstance(error, RereaderError):
-        return {"error": pathless(error.message, folders), "hint": pathless(error.hint, folders)}
+        return {"error": pathless(error.message, folders), "hint": on_page(pathless(error.hint, folders))}
     return {"error": f"Internal error: {type(error).__name__}.", "hint": "The server's terminal says where."}
 
 

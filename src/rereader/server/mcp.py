@@ -33,6 +33,7 @@ from rereader.runs.session import Listen
 from rereader.schema import Answer, RereaderError
 from rereader.server import mcp_tools as tools
 from rereader.server.faults import log_fault
+from rereader.server.hints import for_agent
 from rereader.server.mcp_progress import Telling
 from rereader.server.mcp_tools import Desk
 from rereader.tools.pathless import pathless
@@ -171,7 +172,8 @@ async def _result_of(
         group.cancel_scope.cancel()
     await telling.flush()
     if isinstance(outcome, RereaderError):
-        return _failed(pathless(str(outcome), desk.folders))
+        said = f"{outcome.message} {for_agent(outcome.hint)}".strip()
+        return _failed(pathless(said, desk.folders))
     if isinstance(outcome, Exception):
         log_fault(_LOG, "a tool", outcome)
         return _failed(f"Internal error: {type(outcome).__name__}. The server's log says more.")
