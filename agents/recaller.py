@@ -62,7 +62,7 @@ def recall_in_order(state: ReadingState, context: RunContext) -> Outcome:
     _check_windows(context, state["question"])  # of every step, since a fork may ask something longer
     batch = places[first : first + settings.ahead]
     started = time.monotonic() - context.usage.seconds.get("recall", 0.0)
-    context.progress("recall", started, first, len(places))
+    context.progress("recall", started, first, len(places), context.usage.total_tokens)
     known = notes(state, context)
     pieces = _memories(context, batch)
     sure = _gate(context, state["question"], known, pieces)

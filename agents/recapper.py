@@ -103,7 +103,7 @@ def recap(state: ReadingState, context: RunContext) -> Outcome:
     size = _tokens(state, context, reader)
     parts, number = blocks(context, reader.model, size), state.get("block", 0)
     started = time.monotonic() - context.usage.seconds.get("recap", 0.0)
-    context.progress("recap", started, number, len(parts))
+    context.progress("recap", started, number, len(parts), context.usage.total_tokens)
     update: dict[str, Any] = {"size": size, "block": number, "windows": len(parts)}
     if number + 1 >= len(parts):
         return Outcome(update, {"block": number, "carried": True})

@@ -67,7 +67,7 @@ def remember(state: ReadingState, context: RunContext) -> Outcome:
     if not parts:
         return Outcome({"block": 0, "windows": 0})
     started = time.monotonic() - context.usage.seconds.get("read", 0.0)
-    context.progress("read", started, number, len(parts))
+    context.progress("read", started, number, len(parts), context.usage.total_tokens)
     held = notes(state, context)
     request = _request(state, context, held, parts[number])
     try:

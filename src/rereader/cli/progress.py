@@ -82,7 +82,7 @@ def _advance(bars: Progress, shown: dict[str, TaskID], report: Report) -> None:
 
 def describe(report: Report) -> str:
     """For instance ``128/400 · 1,900 tokens/s · 1:05 left``."""
-    parts = [f"{report.done:,}/{report.total:,}"]
+    parts = [f"{report.done:,}/{report.total:,}"] if report.total > 1 else []  # of one thing it is either or
     if report.tokens and report.seconds > 0:
         parts.append(f"{report.tokens_per_second:,.0f} tokens/s")
     if report.eta_seconds is not None and report.done < report.total:

@@ -17,6 +17,7 @@ from rereader.models.catalogue import CatalogueEntry, load_catalogue
 from rereader.models.gguf_parts import find_gguf
 from rereader.models.headlist import known_heads
 from rereader.models.installed import installed, locate, own_gguf, own_path
+from rereader.models.loaders import Loader, LoadListener, Once, hashing, nothing, unheard
 from rereader.models.manifest import read_manifest
 from rereader.models.providers import check_endpoint, find_endpoint
 from rereader.models.quantised import is_quantised
@@ -32,8 +33,6 @@ HASHING = "hashing"
 _WITHOUT = {"reader": EXTRACTIVE, "gister": NONE, "scorer": NONE}
 _NEEDS = {"reader": ("generate",), "gister": ("generate",), "scorer": ("choose", "likelihood")}
 _READERS = ("qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b", "smollm2-135m")
-
-Loader = Callable[[], LanguageModel | Embedder | None]
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,15 @@ class Models:
         for role, model in given.items():
             if model is not None:
                 _check_capabilities(role, model.name, model.capabilities)
-        vectors = embedder if embedder is not None else _hashing()
+        vectors = embedder if embedder is not None else hashing()
         self._names = {role: model.name if model else _WITHOUT[role] for role, model in given.items()}
         self._names["embedder"] = vectors.name
         self._loaders: dict[str, Loader] = {}
         self._loaded: dict[str, LanguageModel | Embedder | None] = {**given, "embedder": vectors}
         self.loads: list[tuple[str, float, float]] = []
         """Models loaded so far: name, when it began (``time.monotonic``), seconds; a shared one takes none again."""
+        self.heard: LoadListener = unheard
+        """Is told a model's name before it is loaded, and again when it is there."""
         self._lock = threading.RLock()
         self._device = "cuda" if any(model and model.device.startswith("cuda") for model in given.values()) else "cpu"
 
@@ -158,10 +159,16 @@ class Models:
     def _get(self, role: str) -> LanguageModel | Embedder | None:
         with self._lock:
             if role not in self._loaded:
+                load, name = self._loaders[role], self._names[role]
+                takes_time = name not in (EXTRACTIVE, NONE, HASHING) and not getattr(load, "is_done", False)
+                if takes_time:
+                    self.heard(name, False)
                 started = time.monotonic()
-                model = self._loaders[role]()
+                model = load()
                 if isinstance(model, LanguageModel | Embedder):
                     self.loads.append((model.name, started, time.monotonic() - started))
+                if takes_time:
+                    self.heard(name, True)
                 if isinstance(model, LanguageModel):
                     _check_capabilities(role, model.name, model.capabilities)
                 self._loaded[role] = model
@@ -198,15 +205,15 @@ def bind(
     shown = asdict(names)
     for role, name in asdict(names).items():
         if name == _WITHOUT.get(role):
-            loaders[role] = _nothing
+            loaders[role] = nothing
         elif role == "embedder" and name == HASHING:
-            loaders[role] = _hashing
+            loaders[role] = hashing
         elif (served := find_endpoint(name, endpoints or {})) is not None:
             _check_endpoint(role, name, served)
-            loaders[role] = shared.setdefault(f"endpoint {name}", _Once(partial(_endpoint, served, name, models_dir)))
+            loaders[role] = shared.setdefault(f"endpoint {name}", Once(partial(_endpoint, served, name, models_dir)))
         else:
             key, shown[role], load = _local(role, name, models_dir, device, threads, runtime)
-            loaders[role] = shared.setdefault(key, _Once(load))
+            loaders[role] = shared.setdefault(key, Once(load))
     return Models.lazy(shown, loaders, device)
 
 
@@ -266,29 +273,6 @@ def default_names(models_dir: Path) -> tuple[RoleNames, list[str]]:
         embedder=first("embedder", (wanted.embedder,), HASHING),
     )
     return names, warnings
-
-
-class _Once:
-    """A loader that loads at most once; :class:`Models` calls it under its lock."""
-
-    def __init__(self, load: Callable[[], LanguageModel | Embedder]) -> None:
-        self._load = load
-        self._model: LanguageModel | Embedder | None = None
-
-    def __call__(self) -> LanguageModel | Embedder:
-        if self._model is None:
-            self._model = self._load()
-        return self._model
-
-
-def _hashing() -> Embedder:
-    from rereader.models.hashing import HashingEmbedder  # numpy, which those who only name models do without
-
-    return HashingEmbedder()
-
-
-def _nothing() -> None:
-    """The loader of a role that does without a model."""
 
 
 def _embedder(folder: Path, name: str, device: str, threads: int | None) -> Embedder:

@@ -37,6 +37,7 @@ from rereader.runs.counting import counter_of
 from rereader.runs.edits import Edit
 from rereader.runs.estimating import Estimate, Outlook, foretell
 from rereader.runs.forking import Changes, find_point, make_fork
+from rereader.runs.loading import loads_told
 from rereader.runs.questions import check_wording
 from rereader.schema import Answer, AtWork, Budget, Document, Event, InputError, Interrupted, RereaderError, Usage
 from rereader.schema.usage import total
@@ -141,14 +142,15 @@ class Session:
         values = get_graph(graph).settings(settings or {})
         self.check_models(values)
         context = self._context(document.id, (document,), values, listen, cancel)
-        chunking = ensure_chunks(context, document)
-        if wants_blocks(values):
-            ensure_blocks(context, chunking, block_caller(context))
         memory = getattr(values, "memory", None)
-        if memory and memory != RAW:
-            ensure_gists(context, chunking)
-        if memory:
-            ensure_index(context, chunking, memory)
+        with loads_told(self.models, listen, document.id):
+            chunking = ensure_chunks(context, document)
+            if wants_blocks(values):
+                ensure_blocks(context, chunking, block_caller(context))
+            if memory and memory != RAW:
+                ensure_gists(context, chunking)
+            if memory:
+                ensure_index(context, chunking, memory)
         return context.usage
 
     def ask(
@@ -175,7 +177,8 @@ class Session:
         documents = [self.library.documents.get(identity) for identity in dict.fromkeys(document_ids)]
         if not documents:
             raise InputError("There is no document to ask.", "Name a file, or add one with 'rereader add'.")
-        self.check_question(question)
+        with loads_told(self.models, listen):
+            self.check_question(question)
         self.check_models(values)
         run = self.library.runs.create(
             secrets.token_hex(6),
@@ -219,7 +222,9 @@ class Session:
             Interrupted: If ``cancel`` was set; the fork can be resumed.
             ModelError: If a model fails.
         """
-        run = make_fork(self, find_point(self.library, run_id, step), Changes(edits, question, settings or {}, budget))
+        changes = Changes(edits, question, settings or {}, budget)
+        with loads_told(self.models, listen):
+            run = make_fork(self, find_point(self.library, run_id, step), changes)
         return run.answer or self._execute(run, resumed=True, listen=listen, cancel=cancel)
 
     def resume(self, run_id: str, *, listen: Listen = ignore, cancel: Cancel | None = None) -> Answer:
@@ -303,7 +308,8 @@ class Session:
             if not finished:
                 context.estimate = self._foretold(run, documents)
             try:
-                graph.invoke(state, config, context=context, durability="sync")
+                with loads_told(self.models, listen, run.id):
+                    graph.invoke(state, config, context=context, durability="sync")
             finally:
                 context.release()
                 self._charged = len(self.models.loads)

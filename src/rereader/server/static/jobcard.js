@@ -98,12 +98,13 @@ export class JobCard {
       this.figures.textContent = "";
       return;
     }
-    if (told.total) {
+    const several = told.total > 1; // of one thing it is either or
+    if (several) {
       this.bar.max = told.total;
       this.bar.value = told.done;
     } else this.bar.removeAttribute("value");
     const stage = spaced(told.stage);
-    this.stage.textContent = told.total ? `${stage}: ${count(told.done)} of ${count(told.total)}` : stage;
+    this.stage.textContent = several ? `${stage}: ${count(told.done)} of ${count(told.total)}` : stage;
     this.figures.textContent = expected(told);
   }
 
