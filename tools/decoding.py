@@ -81,6 +81,10 @@ class Decoded:
     warnings: tuple[str, ...] = ()
 
 
+BINARY = "a binary file"
+"""What :func:`binary_kind` says of bytes that it does not know."""
+
+
 def binary_kind(data: bytes, encoding: str | None = None) -> str | None:
     """What ``data`` looks like (``a PDF file``, ``a binary file``), or ``None`` when it may be text.
 
@@ -98,7 +102,7 @@ def binary_kind(data: bytes, encoding: str | None = None) -> str | None:
         encoding.lower().startswith(("utf-16", "utf-32", "utf_16", "utf_32", "utf16", "utf32")) if encoding else False
     )
     if not wide and _wide_encoding(data) is None and (b"\0" in data or _control_share(data) > _CONTROL_SHARE):
-        return "a binary file"
+        return BINARY
     return None
 
 
@@ -106,6 +110,12 @@ def refuse_binary(name: str, kind: str) -> InputError:
     """The error for a source that is no text."""
     hint = next((hint for word, hint in _HINTS if word in kind), "This version reads text; give a text file.")
     return InputError(f"{name} is {kind}, not text.", hint)
+
+
+def refuse_misnamed(name: str, kind: str) -> InputError:
+    """The error for a file that is named like a document of this kind and does not begin like one."""
+    hint = "Download or make it again, or give its text as a text file."
+    return InputError(f"{name} is damaged, or no {kind} file: it does not begin like one.", hint)
 
 
 def decode(data: bytes, name: str, encoding: str | None = None) -> Decoded:

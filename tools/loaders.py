@@ -6,19 +6,19 @@ Its first bytes, then its name, decide what a file is. The readers of formats ar
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from rereader.schema.errors import InputError
 from rereader.schema.types import Place
-from rereader.tools.decoding import binary_kind, decode, refuse_binary
+from rereader.tools.decoding import BINARY, binary_kind, decode, refuse_binary, refuse_misnamed
 from rereader.tools.formats.apart import Apart
 from rereader.tools.formats.archive import cleaned, members, open_archive, read_member
 from rereader.tools.formats.base import MAX_BYTES, Options, TooLarge
-from rereader.tools.formats.kinds import ARCHIVE, LOADERS, PACKED, kind_by_name, kind_of, read
+from rereader.tools.formats.kinds import ARCHIVE, LOADERS, PACKED, kind_by_name, kind_of, packed_by_name, read
 from rereader.tools.sources import display, read_file, read_stream, size_of, walk
 
 _SUFFIXES = """
@@ -28,6 +28,8 @@ _SUFFIXES = """
     .xml .ini .cfg .tf .dart .zig .nim .asm .s .v .vhd .sol
 """
 _SOURCE_CODE = frozenset(_SUFFIXES.split())
+_NAMED = 3
+"""Names of skipped files that are told."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,9 @@ class _File:
 class _Skipped:
     """What was left out of a folder or an archive."""
 
-    archives: int = 0
-    binary: int = 0
-    empty: int = 0
+    archives: list[str] = field(default_factory=list)
+    binary: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
     unusable: int = 0
     first: str = ""
 
@@ -83,12 +85,17 @@ class _Skipped:
         self.first = self.first or error.message
 
     def warnings(self) -> tuple[str, ...]:
-        """One line per kind."""
-        counted = ((self.binary, "binary file"), (self.empty, "empty file"), (self.archives, "archive"))
-        lines = [f"skipped {count:,} {kind}{'s' if count > 1 else ''}" for count, kind in counted if count]
+        """One line per kind, with the first names."""
+        named = ((self.binary, "binary file"), (self.empty, "empty file"), (self.archives, "archive"))
+        lines = [_skipped_line(names, kind) for names, kind in named if names]
         if self.unusable:
             lines.append(f"skipped {self.unusable:,} unreadable file{'s' if self.unusable > 1 else ''}: {self.first}")
         return tuple(lines)
+
+
+def _skipped_line(names: Sequence[str], kind: str) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"skipped {len(names):,} {kind}{'s' if len(names) > 1 else ''}: {', '.join(names[:_NAMED])}{more}"
 
 
 def load_source(
@@ -174,6 +181,8 @@ def _load(file: _File, options: Options) -> list[LoadedText]:
 
 def _document(file: _File, kind: str | None, options: Options) -> LoadedText:
     binary = None if kind in PACKED else binary_kind(file.data, options.encoding)
+    if binary == BINARY and (claimed := packed_by_name(file.title)):
+        raise refuse_misnamed(file.name, claimed)
     if binary:
         raise refuse_binary(file.name, binary)
     if kind:
@@ -247,13 +256,13 @@ def _texts(
     left = options.max_bytes
     for file in files:
         if not file.data.strip():
-            skipped.empty += 1
+            skipped.empty.append(file.title)
             continue
         kind = kind_of(file.data, file.title)
         if nested and kind == ARCHIVE:
-            skipped.archives += 1
-        elif kind not in (*PACKED, ARCHIVE) and binary_kind(file.data, options.encoding):
-            skipped.binary += 1
+            skipped.archives.append(file.title)
+        elif kind not in (*PACKED, ARCHIVE) and _is_other(file, options):
+            skipped.binary.append(file.title)
         else:
             try:
                 texts = _load(file, replace(options, max_bytes=left))
@@ -269,6 +278,12 @@ def _texts(
             if left <= 0:
                 raise _together(options)
             yield from texts
+
+
+def _is_other(file: _File, options: Options) -> bool:
+    """Whether a file is passed over as no text; one that is named like a document is told of as unreadable."""
+    binary = binary_kind(file.data, options.encoding)
+    return binary is not None and not (binary == BINARY and packed_by_name(file.title))
 
 
 def _together(options: Options) -> InputError:

@@ -252,10 +252,29 @@ def test_a_folder_is_read_sorted_without_hidden_and_binary_files(write, tmp_path
     assert [text.loader for text in texts] == ["text/1", "source-code/1", "markdown/1"]
     assert texts[0].source == str(tmp_path / "f" / "b.txt")
     warnings = "; ".join(texts[0].warnings)
-    assert "1 binary file" in warnings
-    assert "1 empty file" in warnings
+    assert "skipped 1 binary file: picture.png" in warnings
+    assert "skipped 1 empty file: empty.txt" in warnings
     assert "cut.txt" in warnings
     assert not texts[1].warnings
+
+
+def test_of_many_skipped_files_some_are_named(write, tmp_path):
+    write("f/a.txt", "text")
+    for number in range(5):
+        write(f"f/{number}.png", b"\x89PNG\r\n\x1a\n\0")
+    [text] = load_source(tmp_path / "f")
+    assert text.warnings == ("skipped 5 binary files: 0.png, 1.png, 2.png and 2 more",)
+
+
+@pytest.mark.parametrize("name", ["a.pdf", "b.DOCX", "c.epub"])
+def test_what_is_named_like_a_document_and_is_none_is_damaged(write, tmp_path, name):
+    path = write(f"f/{name}", b"\0\1\2 nothing of the kind")
+    kind = name.partition(".")[2].upper()
+    with pytest.raises(InputError, match=f"is damaged, or no {kind} file"):
+        load_source(path)
+    write("f/z.txt", "text")
+    [text] = load_source(tmp_path / "f")
+    assert f"skipped 1 unreadable file: {path} is damaged, or no {kind} file" in text.warnings[0]
 
 
 def test_a_folder_without_text_is_refused(write, tmp_path):

@@ -45,6 +45,12 @@ def kind_by_name(name: str) -> str | None:
     return _BY_SUFFIX.get(PurePath(name).suffix.lower())
 
 
+def packed_by_name(name: str) -> str | None:
+    """The packed format that a file's name says, in capitals; ``None`` for all others."""
+    suffix = PurePath(name).suffix.lower().removeprefix(".")
+    return suffix.upper() if suffix in PACKED else None
+
+
 def kind_of(data: bytes, name: str) -> str | None:
     """The format of a file: a key of :data:`LOADERS`, :data:`ARCHIVE`, or ``None`` for plain text and the unreadable.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,13 +76,13 @@ def _rows(found: Sequence[Examined]) -> list[dict[str, str]]:
 def show(found: Sequence[Examined]) -> None:
     """Print findings by topic, each with its mend below it."""
     topic = ""
-    for one in found:
+    for one, after in zip_longest(found, found[1:]):
         if one.topic != topic:
             topic = one.topic
             output().print(Text(topic, style="bold"))
         mark, style = _MARKS[one.finding.state]
         output().print(Text("  ") + Text(mark, style=style) + Text(f"  {one.finding.what}"))
-        if one.finding.mend:
+        if one.finding.mend and (after is None or after.finding.mend != one.finding.mend):  # one for several
             output().print(Text(f"           {one.finding.mend}", style="dim"))
     counts = Counter(one.finding.state for one in found)
     said = [f"{counts[state]} {state}s" for state in ("problem", "warning", "note") if counts[state]]

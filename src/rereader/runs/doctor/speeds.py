@@ -175,8 +175,8 @@ def _precisions(scope: Scope, variants: Sequence[Variant]) -> list[Finding]:
 
 
 def _precision(chosen: dict[str, Any]) -> str:
-    read = f"reads in {chosen.get('prefill_dtype')}, {chosen.get('prefill_batch')} prompts at a time"
-    return f"{read}; writes in {chosen.get('decode_dtype')}, {chosen.get('decode_batch')} replies at a time"
+    read = f"reads in {chosen.get('prefill_dtype')}, prompts at a time: {chosen.get('prefill_batch')}"
+    return f"{read}; writes in {chosen.get('decode_dtype')}, replies at a time: {chosen.get('decode_batch')}"
 
 
 def _measure(scope: Scope, names: RoleNames, variants: Sequence[Variant]) -> list[Finding]:
