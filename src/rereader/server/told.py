@@ -32,7 +32,10 @@ def _like(name: str, origin: type, about: str, /, *, without: Collection[str] = 
 
 
 class SettingTold(BaseModel):
-    """A setting of a graph; ``kind`` is ``choice``, ``bool``, ``int``, ``float`` or ``str``."""
+    """A setting of a graph; ``kind`` is ``choice``, ``bool``, ``int``, ``float`` or ``str``.
+
+    ``fixed_by`` are the nodes after which a fork can change it no more; ``None`` stands for any node.
+    """
 
     name: str
     default: Any
@@ -40,6 +43,7 @@ class SettingTold(BaseModel):
     choices: list[str]
     values: str
     help: str
+    fixed_by: list[str] | None
 
 
 class GraphTold(BaseModel):

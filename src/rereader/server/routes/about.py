@@ -48,11 +48,11 @@ def _graph(graph: ReadingGraph) -> dict[str, Any]:
         "title": graph.system,
         "summary": graph.summary,
         "honesty": graph.label(graph.settings({})),
-        "settings": [_setting(setting) for setting in settings_of(graph)],
+        "settings": [_setting(graph, setting) for setting in settings_of(graph)],
     }
 
 
-def _setting(setting: Setting) -> dict[str, Any]:
+def _setting(graph: ReadingGraph, setting: Setting) -> dict[str, Any]:
     return {
         "name": setting.name,
         "default": setting.default,
@@ -60,4 +60,5 @@ def _setting(setting: Setting) -> dict[str, Any]:
         "choices": list(setting.choices),
         "values": setting.values,
         "help": setting.meaning,
+        "fixed_by": graph.fixed_by(setting.name),
     }

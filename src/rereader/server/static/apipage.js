@@ -13,7 +13,7 @@ function schemaWords(schema, all) {
   const any = schema.anyOf?.map((one) => schemaWords(one, all)).join(" or ");
   const bounds = [
     schema.minimum !== undefined && `at least ${schema.minimum}`,
-    schema.maximum !== undefined && `at most ${schema.maximum}`,
+    schema.maximum <= Number.MAX_SAFE_INTEGER && `at most ${schema.maximum}`,
   ];
   const items = schema.items ? ` of ${schemaWords(schema.items, all)}` : "";
   return [any ?? `${schema.type ?? "anything"}${items}`, ...bounds].filter(Boolean).join(", ");

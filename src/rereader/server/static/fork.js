@@ -1,6 +1,6 @@
 /** Go on from a step of a run with something changed: the memory, the question, settings, models. */
 
-import { about, fork, memory, run as readRun } from "./api.js";
+import { about, fork, memory, outline, run as readRun } from "./api.js";
 import { go, runAddress } from "./address.js";
 import { el, fill, folded } from "./dom.js";
 import { errorPanel } from "./errors.js";
@@ -14,13 +14,13 @@ const TOLD =
   "What does not depend on them is not computed again.";
 
 class ForkView {
-  constructor(root, run, step, held, told) {
+  constructor(root, run, step, { held, told, taken }) {
     Object.assign(this, { root, run, step });
     this.memory = new MemoryEditor(held);
     this.question = el("textarea", { rows: "2", "aria-label": "Question", maxlength: "10000" });
     this.question.value = run.question;
     const graph = told.graphs.find((one) => one.name === run.graph);
-    this.settings = new SettingsFields(graph?.settings ?? [], run.settings);
+    this.settings = new SettingsFields(graph?.settings ?? [], run.settings, taken);
     this.models = new ModelFields(told, run.models);
     this.budget = new BudgetFields();
     this.outcome = el("div", { "aria-live": "polite" });
@@ -77,7 +77,8 @@ class ForkView {
 /** Show the form for a fork from a step. */
 export async function forkView(root, { id, step }) {
   const number = Number(step);
-  const [told, entries, server] = await Promise.all([readRun(id), memory(id, number), about()]);
-  const view = new ForkView(root, told.run, number, entries.memory, server);
+  const [told, entries, server, all] = await Promise.all([readRun(id), memory(id, number), about(), outline(id, 0)]);
+  const taken = all.steps.filter((one) => one.number <= number);
+  const view = new ForkView(root, told.run, number, { held: entries.memory, told: server, taken });
   return { title: `Fork from step ${number}`, close: () => view.close() };
 }

@@ -40,16 +40,23 @@ export class SettingsFields {
   /**
    * @param {object[]} settings of a graph, as the server tells them
    * @param {object} values what they are to begin with, by name; the others are at their usual value
+   * @param {{number: number, node: string}[]} steps that have worked by them; what one of them has fixed stays
    */
-  constructor(settings, values = {}) {
+  constructor(settings, values = {}, steps = []) {
     this.rows = settings.map((setting) => {
       const before = values[setting.name] ?? setting.default;
-      return { setting, before, input: control(setting, before) };
+      const input = control(setting, before);
+      const fixing = steps.find(({ node }) => !setting.fixed_by || setting.fixed_by.includes(node));
+      input.disabled = Boolean(fixing);
+      return { setting, before, input, fixing };
     });
     this.element = el(
       "div.fields",
       {},
-      this.rows.map(({ setting, input }) => field(setting.name, setting.help, input, `(${setting.values})`)),
+      this.rows.map(({ setting, input, fixing }) => {
+        const fixed = fixing && `Fixed by step ${fixing.number} (${fixing.node}): fork before it to change this.`;
+        return field(setting.name, setting.help, input, [`(${setting.values})`, fixed].filter(Boolean).join(" "));
+      }),
     );
   }
 
