@@ -12,7 +12,6 @@ import typer
 
 from rereader.evals.manifest import DEFAULT, load_manifest
 from rereader.evals.markdown_blocks import update_file
-from rereader.evals.report import render
 from rereader.schema import InputError
 
 Bar = Callable[[], AbstractContextManager[Callable[[int, int], None]]]
@@ -52,6 +51,8 @@ def add_reports(bench_app: typer.Typer, bar: Bar) -> None:
         if (into is None) != (marker is None):
             raise InputError("--into and --marker belong together.", "Give both, or neither to print the tables.")
         chosen = [name.strip() for name in (systems or "").split(",") if name.strip()]
+        from rereader.evals.report import render  # numpy, which the help of all commands does without
+
         table = render(files, baseline, brief=brief, systems=chosen)
         if into is not None and marker is not None:
             update_file(into, marker, table)
