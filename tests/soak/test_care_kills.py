@@ -19,7 +19,7 @@ from rereader.testing.soak.children import Moment
 from rereader.testing.soak.snapshots import kept, opened_copy
 from rereader.testing.texts import essay, plant
 
-KILLS = int(os.environ.get("REREADER_KILLS", "3"))
+KILLS = int(os.environ.get("REREADER_KILLS", "2"))
 BLOCKS = {"gist": "extract", "reads": "kv", "chunk_tokens": 60, "decline_below": 0}
 DAMAGE = (
     "DROP INDEX vectors_by_chunk",
