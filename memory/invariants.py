@@ -53,7 +53,8 @@ def quick_check(library: Library) -> list[Finding]:
     lost = library.database.rows("PRAGMA foreign_key_check")
     if lost:
         tables = ", ".join(sorted({row[0] for row in lost})[:_SHOWN])
-        return [Finding(f"{len(lost)} rows refer to rows that are gone ({tables})", "problem", REPAIR)]
+        told = f"{len(lost)} rows refer to rows that are gone ({tables})"
+        return [Finding(told, "problem", f"{REPAIR}. If that is not enough: {RESTORE}")]
     return [Finding("SQLite finds no damage")]
 
 

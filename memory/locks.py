@@ -5,8 +5,9 @@ They say who is at work; what keeps the rows whole is SQLite. The system lets go
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,13 +43,18 @@ def taken(lock: FileLock, seconds: float = 0.0) -> bool:
 
 
 def held(path: Path) -> bool:
-    """Whether some process holds the lock; makes no file where there is none."""
-    if not path.exists():
-        return False
-    lock = lock_at(path)
-    if not taken(lock):
-        return True
-    lock.release()
+    """Whether some process holds the lock; makes no file where there is none.
+
+    Who asks shares it for a moment with others who ask, so that none takes another for who is at work.
+
+    Raises:
+        StoreError: If the file cannot be read.
+    """
+    with translated(path), suppress(FileNotFoundError), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
     return False
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rereader import __version__
+from rereader.memory.bank import STALE_SECONDS
 from rereader.memory.care.archive import (
     FORMAT,
     LIBRARY,
@@ -27,7 +28,7 @@ from rereader.memory.care.archive import (
     put,
     read_manifest,
 )
-from rereader.memory.care.debris import size_of
+from rereader.memory.care.debris import delete_files, size_of
 from rereader.memory.care.depth import Meter
 from rereader.memory.database import translated
 from rereader.memory.library import Library
@@ -66,6 +67,7 @@ def backup(library: Library, goal: Path, listen: Listener, *, memories: bool = T
         StoreError: If something cannot be read or written.
     """
     _check_goal(library, goal, replace=replace)
+    _sweep(goal)
     files = _files(library, memories=memories)
     meter = Meter("backup", _PASSES * sum(size_of(path) for path in (library.database.path, *files.values())), listen)
     with translated(goal), writing(goal, for_all=False) as beside:
@@ -121,6 +123,13 @@ def _check_goal(library: Library, goal: Path, *, replace: bool) -> None:
         raise InputError(f"{goal} is there already.", "Name another file, or add --replace.")
     if goal.resolve().is_relative_to(library.workspace.resolve()):
         raise InputError(f"{goal} lies inside the workspace that it is to save.", "Name a file outside of it.")
+
+
+def _sweep(goal: Path) -> None:
+    """Delete what a backup to the same file left that was killed long ago."""
+    before = time.time() - STALE_SECONDS
+    parts = [path for path in goal.absolute().parent.iterdir() if path.name.startswith(f"{goal.name}.")]
+    delete_files(path for path in parts if path.suffix == ".part" and path.stat().st_mtime < before)
 
 
 def _files(library: Library, *, memories: bool) -> dict[str, Path]:

@@ -103,9 +103,7 @@ def _old_runs(library: Library, wanted: Wanted) -> tuple[list[str], list[str]]:
     """Runs that go, and those that are old enough and stay nevertheless."""
     if wanted.older_than is None and wanted.keep_last is None:
         return [], []
-    rows = library.database.rows(
-        "SELECT rowid AS number, id, parent, status, updated_at FROM runs ORDER BY updated_at DESC, rowid DESC"
-    )
+    rows = library.database.rows(_RUNS)
     before = time.time() - (wanted.older_than or 0.0)
     old = {row["id"] for row in rows[wanted.keep_last or 0 :] if row["updated_at"] <= before}
     going = old - {row["id"] for row in rows if _may_work(library, row)}

@@ -87,7 +87,8 @@ def broken_tables(library: Library) -> list[int]:
 def stale_indexes(library: Library, depth: Depth) -> list[int]:
     """Complete spaces whose FAISS files do not hold what the table holds."""
     rows = library.database.rows("SELECT id FROM spaces WHERE complete ORDER BY id")
-    spaces = [row["id"] for row in rows if row["id"] not in broken_tables(library)]
+    broken = set(broken_tables(library))
+    spaces = [row["id"] for row in rows if row["id"] not in broken]
     told = paced("indexes", spaces, depth.listen)
     return [space for space in told if not library.vectors.files_hold(space, whole=depth.whole)]
 

@@ -41,20 +41,28 @@ def sqlite_indexes(library: Library, depth: Depth) -> list[Finding]:
 
 
 def lost_rows(library: Library, depth: Depth) -> list[Finding]:
-    """Rows that refer to one that is gone go, too."""
+    """Rows of what was removed go, and those that are made again; a text or a run that lost its own row stays."""
     gone: list[str] = []
     with library.database.transaction():
         while lost := library.database.rows("PRAGMA foreign_key_check"):
-            for table, parent in sorted({(row[0], row[2]) for row in lost}):
-                gone += [table] * _delete_lost(library, table, parent)
-            if not gone:  # a table whose keys cannot be told
+            parts = sorted({(row[0], row[2]) for row in lost})
+            went = [table for table, parent in parts for _ in range(_delete_lost(library, table, parent))]
+            if not went:  # what is left is a loss, which the examination tells
                 break
+            gone += went
     return _mended("rows that referred to nothing were deleted", gone)
+
+
+_MADE_AGAIN = {"chunkings", "spaces", "kv_sets", "calls"}
+"""Tables that only what can be made again refers to."""
+_LINKS = {"gists", "kv_blocks"}
+"""Tables that say where a record is to be found, which is made again with it."""
 
 
 def _delete_lost(library: Library, table: str, parent: str) -> int:
     keys = [key for key in library.database.rows(f"PRAGMA foreign_key_list({table})") if key["table"] == parent]
-    statement = "DELETE FROM {0} WHERE {1} IS NOT NULL AND {1} NOT IN (SELECT {2} FROM {3})"
+    removed = "" if parent in _MADE_AGAIN or table in _LINKS else " AND {1} IN (SELECT id FROM tombstones)"
+    statement = "DELETE FROM {0} WHERE {1} IS NOT NULL AND {1} NOT IN (SELECT {2} FROM {3})" + removed
     return sum(library.database.execute(statement.format(table, key["from"], key["to"], parent)) for key in keys)
 
 

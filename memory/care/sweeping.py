@@ -15,6 +15,8 @@ from rereader.memory.removing import delete_owned
 from rereader.schema.events import Listener
 
 _BATCH = 500
+_PATIENCE_SECONDS = 0.2
+"""Somebody who only asks whether a run is at work shares its lock for a moment."""
 
 
 def sweep(library: Library, plan: Plan, listen: Listener) -> list[str]:
@@ -43,7 +45,7 @@ def sweep(library: Library, plan: Plan, listen: Listener) -> list[str]:
 def _remove_run(library: Library, run: str) -> bool:
     """Delete a run that nobody has its hands on, unless another one has come to need it."""
     lock = lock_at(library.run_lock(run))
-    if not taken(lock):
+    if not taken(lock, _PATIENCE_SECONDS):
         return False
     try:
         with library.database.transaction():

@@ -12,6 +12,7 @@ import pytest
 from rereader.memory.care.collecting import Wanted, make_plan, workspace_bytes
 from rereader.memory.care.contents import check_contents
 from rereader.memory.care.depth import Depth, unheard
+from rereader.memory.care.repairs import repair
 from rereader.memory.care.sweeping import sweep
 from rereader.memory.invariants import check_library
 from rereader.memory.library import Library
@@ -221,6 +222,32 @@ def test_nothing_is_repeated_after_a_kill(used, tmp_path, runs):
         collect(library, keep_last=0)
         assert left(library) == set() and is_well(library)
         assert [path for path in (tmp_path / "ws" / "runs").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_care_beside_questions_harms_none(used, tmp_path):
+    """Repair and gc again and again while questions are asked: every one is answered, and the store is well."""
+    folder, stop, failed = tmp_path / "ws", threading.Event(), []
+    shutil.copytree(used[0], folder)
+
+    def care():
+        with Library(folder) as library:
+            while not stop.is_set():
+                sweep(library, make_plan(library, Wanted(keep_last=1, drop=frozenset({"texts", "blocks"}))), unheard)
+                failed.extend(one for one in repair(library, Depth(whole=True)) if one.state == "problem")
+
+    keeper = threading.Thread(target=care)
+    keeper.start()
+    session = scripted_session(folder)
+    try:
+        for number in range(6):
+            question = f"{QUESTION} {number}"
+            answer = session.ask(question, [add(session)], settings=BLOCKS)
+            assert answer.evidence and all(one.verified for one in answer.evidence)
+    finally:
+        stop.set()
+        keeper.join()
+    assert failed == [] and is_well(session.library)
+    session.close()
 
 
 def test_a_resumed_run_that_was_collected_is_refused(library, runs):

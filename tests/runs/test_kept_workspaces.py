@@ -5,6 +5,7 @@
 
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,19 @@ def test_it_answers_and_goes_on(kept):
             assert session.fork(identity, 1).answer
     session.close()
     assert faults(folder) == []
+
+
+def test_many_upgrade_it_at_once(tmp_path):
+    with zipfile.ZipFile(KEPT / "schema-1.zip") as archive:
+        archive.extractall(tmp_path)
+
+    def upgraded(_number):
+        with Library(tmp_path) as library:
+            return len(library.runs.all())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(upgraded, range(8)))) == 1
+    assert stored_version(tmp_path) == len(MIGRATIONS) and faults(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", sorted(INCOMPLETE))
