@@ -23,6 +23,10 @@ class Case(Protocol):
     def name(self) -> str:
         """What it is called."""
 
+    @property
+    def rereads(self) -> bool:
+        """Whether a process that goes on reads again, and is charged for, what the killed one had in memory."""
+
     def prepare(self, folder: Path, children: Children) -> None:
         """Make what must be there before, unharmed; the workspace is ``folder / "workspace"``."""
 
@@ -124,7 +128,7 @@ class Killing:
     def _outcome(self, folder: Path) -> dict[str, Any]:
         with opened_copy(folder / "workspace") as library:
             self.tally.losses += problems(library)
-            return {**outcome(library), **self._case.outcome(folder)}
+            return {**outcome(library, rereads=self._case.rereads), **self._case.outcome(folder)}
 
     def _finish(self, folder: Path) -> Ended:
         ended = self._children.run(self._case.command(folder))
