@@ -88,6 +88,8 @@ class Killing:
         while held is not None:
             last = self.tally.kills >= kills
             held = self._go_on(Moment() if last else _draw(rng, unharmed), held)
+        if self.tally.losses:
+            return self.tally  # what did not come to its end cannot be compared
         found = [self._outcome(folder) for folder in (self._whole, self._harmed)]
         self.tally.losses += [f"other {name} than without kills" for name in differing(*found)]
         return self.tally

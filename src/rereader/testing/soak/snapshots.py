@@ -35,8 +35,17 @@ _PRESENT = {
     "runs": "CASE WHEN answer IS NULL THEN id ELSE id || ':' || answer END",
 }
 """Tables whose rows stay and may change: a step that was not noted as done runs again, a run is answered."""
-_UNLIKE = {"run_id", "seconds", "peak_host_bytes", "peak_device_bytes", "record", "cached_calls", "cached_tokens"}
-"""Parts of an answer that no two runs have in common, or that say how often it was killed."""
+_UNLIKE = {
+    "run_id",
+    "seconds",
+    "peak_host_bytes",
+    "peak_device_bytes",
+    "record",
+    "cached_calls",
+    "cached_tokens",
+    "warnings",
+}
+"""Parts of an answer that no two runs share, or that tell how often one was killed: warnings say what is left to do."""
 Rows = dict[str, str]
 
 
@@ -88,14 +97,15 @@ def outcome(library: Library, *, rereads: bool = False) -> dict[str, Any]:
         library: A workspace.
         rereads: Whether a text is read, and charged, again by a process that has not got it in memory.
     """
-    answered = [run for run in library.runs.all() if run.answer]  # 'bench' asks anew what a kill cut off
+    # 'bench' asks anew what a kill cut off, also where only the row was not written yet.
+    answered = [run for run in library.runs.all() if run.answer]
     runs = sorted(answered, key=lambda run: (run.question, run.graph))
     return {
         "documents": _plain(library, "SELECT id, length FROM documents ORDER BY id"),
         "gists": _plain(library, "SELECT content, agent, model FROM records WHERE kind = 'gist' ORDER BY content"),
         "vectors": _plain(library, "SELECT ordinal, chunk, start, end, hex(vector) FROM vectors ORDER BY ordinal"),
         "calls": calls(library),
-        "runs": [_run(library, run.id, rereads) for run in runs],
+        "runs": list({json.dumps(told): told for run in runs for told in [_run(library, run.id, rereads)]}.values()),
     }
 
 
