@@ -4,6 +4,8 @@ PYTHON ?= python3
 TORCH ?= torch
 CONSTRAINTS ?= constraints.txt
 JOBS ?= 2
+SEEDS ?= 20
+MINUTES ?= 10
 
 BIN := .venv/bin
 STAMP := .venv/installed
@@ -12,13 +14,13 @@ PYTHON_SCRIPTS := $(shell grep -l '^\#!.*python' scripts/* 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help .venv demo models test check lint format types audit wheel-smoke docs notebooks browser clean bench-smoke
+.PHONY: help .venv demo models test check lint format types audit wheel-smoke docs notebooks browser soak clean bench-smoke
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON (3.11 or newer), TORCH (what pip is asked for, e.g. torch==2.13.0),"
 	@echo "           CONSTRAINTS (empty: the newest versions, needed for another torch),"
-	@echo "           JOBS (processes that test; 0 tests in one)."
+	@echo "           JOBS (processes that test; 0 tests in one), SEEDS and MINUTES (of make soak)."
 
 $(STAMP): pyproject.toml setup.py constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -70,6 +72,12 @@ notebooks: $(STAMP) ## Execute the notebooks
 
 browser: $(STAMP) ## Run the tests that need a browser (Chromium, in the path or named by REREADER_CHROMIUM)
 	$(BIN)/pytest -m browser
+
+soak: $(STAMP) ## Kill, crowd and injure workspaces for some hours, and count what was lost (docs/faults.md)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/soak kills --seeds $(SEEDS) --kills 8
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/soak files --seeds $(SEEDS)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/soak crowd --minutes $(MINUTES)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/measure_load --minutes $(MINUTES)
 
 clean: ## Remove what was built (not .venv, not pulled models)
 	rm -rf build dist *.egg-info .links .mypy_cache .ruff_cache .pytest_cache .hypothesis .langgraph_api

@@ -130,6 +130,30 @@ def test_too_long_is_refused_and_cancel_interrupts(embedder: SentenceEmbedder) -
         embedder.embed(["ship"], stop)
 
 
+def test_when_memory_runs_out_smaller_batches_give_the_same(
+    embedder: SentenceEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = sentences(9, 3)
+    vectors, forward, most = embedder.embed(texts), embedder._forward, 2
+
+    def limited(ids: Any) -> Any:
+        if len(ids) > most:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] not enough memory: you tried to allocate 9 bytes")
+        return forward(ids)
+
+    monkeypatch.setattr(embedder, "_forward", limited)
+    np.testing.assert_allclose(embedder.embed(texts), vectors, atol=1e-6)
+    most = 0
+    with pytest.raises(ModelError, match="out of memory"):
+        embedder.embed(texts)
+
+
+def test_vectors_that_are_no_numbers_are_refused(embedder: SentenceEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedder, "_forward", lambda ids: np.full((len(ids), embedder.dimension), np.nan, np.float32))
+    with pytest.raises(ModelError, match="not numbers"):
+        embedder.embed(["ship"])
+
+
 def test_threads_get_what_one_caller_gets(embedder: SentenceEmbedder) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from local_models import plain_logprobs, prompts, rendered, wrap
+from local_models import RULES, plain_logprobs, prompts, rendered, wrap
 
 from rereader.models import engine as engine_module
 from rereader.models.base import Sampling, Segment
@@ -206,10 +206,10 @@ def fail_above(monkeypatch, rows):
     """Make every forward pass of more than ``rows`` rows run out of memory."""
     forward = engine_module.Engine._forward
 
-    def limited(self, model, cache, ids, pads, keep):
+    def limited(self, model, cache, ids, pads, keep, **options):
         if len(ids) > rows:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return forward(self, model, cache, ids, pads, keep)
+        return forward(self, model, cache, ids, pads, keep, **options)
 
     monkeypatch.setattr(engine_module.Engine, "_forward", limited)
 
@@ -228,6 +228,13 @@ def test_when_memory_runs_out_smaller_batches_give_the_same(monkeypatch):
             call()
         assert "smaller" in caught.value.hint
     model.close()
+
+
+def test_out_of_memory_where_nothing_can_be_halved_is_said_as_such(monkeypatch, tiny):
+    fail_above(monkeypatch, 0)
+    looked = (RULES, Segment("user", "The river and the tower.", cacheable=True), Segment("user", " Who?"))
+    with pytest.raises(ModelError, match="out of memory"):
+        tiny.attention(looked, tiny.all_heads()[:1])
 
 
 def test_any_other_failure_is_one_line(monkeypatch, tiny):

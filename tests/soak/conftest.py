@@ -2,7 +2,7 @@
 
 import pytest
 
-from rereader.testing.chat_server import ChatServer
+from rereader.testing.chat_server import Act, ChatServer
 from rereader.testing.sessions import quoting_reply
 from rereader.testing.soak.cases import environment, save_model
 from rereader.testing.soak.children import Children
@@ -10,7 +10,7 @@ from rereader.testing.soak.children import Children
 
 @pytest.fixture(scope="session")
 def chat():
-    with ChatServer(quoting_reply, models=[{"id": "fake", "max_model_len": 8192}]) as server:
+    with ChatServer(quoting_reply, then=Act(seconds=0.02), models=[{"id": "fake", "max_model_len": 8192}]) as server:
         yield server
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rereader.models.base import Cancel, Embedder, Float32Array, TextKind
+from rereader.models.batching import run_halving
 from rereader.models.files import hash_file
 from rereader.models.hub_kernels import no_hub_kernels
 from rereader.models.windows import cut_windows
@@ -150,7 +151,7 @@ class SentenceEmbedder(Embedder):
             for rows in _batches([len(row) for row in ids], self._batch_tokens):
                 if cancel is not None and cancel.is_set():
                     raise Interrupted("Embedding was stopped.", "Run it again to go on.")
-                vectors[start + rows] = self._forward([ids[row] for row in rows])
+                vectors[start + rows] = self._halving([ids[row] for row in rows])
         return vectors
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -186,6 +187,15 @@ class SentenceEmbedder(Embedder):
         if longest > self.window:
             msg = f"A text of {longest:,} tokens is longer than the {self.window:,} of embedder '{self.name}'."
             raise InputError(msg, "Cut it with windows() first.")
+
+    def _halving(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """The vectors of a batch, or of its halves where memory runs out, and so on down to one text."""
+        found = run_halving(range(len(ids)), lambda rows: [*self._forward([ids[row] for row in rows])])
+        vectors = np.stack(found)
+        if not np.isfinite(vectors).all():
+            msg = f"The embedder {self.name} produced vectors that are not numbers."
+            raise ModelError(msg, "Pull it again, or choose another embedder.")
+        return vectors
 
     def _forward(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         import torch

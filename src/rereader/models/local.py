@@ -23,6 +23,7 @@ from rereader.models.base import (
     Sampling,
     TextFile,
 )
+from rereader.models.batching import is_out_of_memory, out_of_memory
 from rereader.models.extras import require_local
 from rereader.models.kvmemory import Compression, KVMemory, KVPrecision
 from rereader.models.measure import Settings
@@ -217,6 +218,7 @@ class LocalModel(TokenisedModel):
         rendered = self._fit(self._renderer.render(prompt), 0)
         if rendered.memory and keep:
             raise InputError("A prompt with compressed texts is not kept.", "Ask without a file to keep it in.")
+        from rereader.models.logprobs import require_numbers
         from rereader.models.looking import Looking
 
         looking, cancelled = Looking.of(rendered, heads, whole=whole), flag(cancel)
@@ -226,6 +228,7 @@ class LocalModel(TokenisedModel):
             return looking.rows(self._engine, keep, self.fingerprint, self._notices, cancelled)
 
         rows, read = self._run(job, cancelled)
+        require_numbers(rows.by_query)
         arrays = (rows.by_query.numpy(), rows.by_head.numpy(), rows.peaks.numpy())
         return Attention(*arrays, rendered.ranges, rendered.ids, read)
 
@@ -365,6 +368,8 @@ class LocalModel(TokenisedModel):
             except RereaderError:
                 raise
             except Exception as error:
+                if is_out_of_memory(error):
+                    raise out_of_memory() from error
                 text = (str(error).strip() or type(error).__name__).splitlines()[0]
                 msg = f"The model {self.name} failed: {text}"
                 raise ModelError(msg, "Try a smaller batch, float32, or another model.") from error

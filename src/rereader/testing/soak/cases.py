@@ -105,6 +105,7 @@ class Add:
 
     models: tuple[str, ...]
     name: str = "add"
+    rereads: bool = False
     settings: tuple[str, ...] = ("--gist", "model")
 
     def prepare(self, folder: Path, children: Children) -> None:
@@ -128,6 +129,7 @@ class Ask:
     graph: str
     settings: tuple[str, ...] = ()
     name: str = ""
+    rereads: bool = False
     sentences: int = _SENTENCES
 
     def __post_init__(self) -> None:
@@ -156,6 +158,7 @@ class Fork:
 
     asked: Ask
     name: str = "fork"
+    rereads: bool = False
     step: int = 2
 
     def prepare(self, folder: Path, children: Children) -> None:
@@ -184,6 +187,7 @@ class Bench:
 
     models: tuple[str, ...]
     name: str = "bench"
+    rereads: bool = False
 
     def prepare(self, folder: Path, children: Children) -> None:
         """Write the suite."""
@@ -208,6 +212,7 @@ class Train:
 
     model: Path
     name: str = "train"
+    rereads: bool = False
     steps: int = 12
 
     def prepare(self, folder: Path, children: Children) -> None:
@@ -255,7 +260,7 @@ def local_cases(model: Path) -> list[Case]:
             "kv",
             sentences=60,
         ),
-        Ask(models, "evidence-replay", ("heads=0-0 1-1",), "replay", sentences=60),
+        Ask(models, "evidence-replay", ("heads=0-0 1-1",), "replay", rereads=True, sentences=60),
         Ask(models, "active-recap", (), "recap", sentences=60),
         Train(model),
     ]

@@ -92,9 +92,9 @@ def meet(place: Place, seconds: float, processes: int, seed: int, gists_asked: C
         first = library.documents.add(
             document_text(_SENTENCES), title="first.txt", source="first.txt", loader="text/1"
         ).id
-    until = time.monotonic() + seconds
     rounds = threading.Barrier(processes - 1)
     with serve(place.workspace, place.models, place.variables, place.folder) as server:
+        until = time.monotonic() + seconds
         workers = [_Worker(place, number, seed, rounds, until, meeting) for number in range(processes - 1)]
         for worker in workers:
             worker.start()
@@ -126,7 +126,7 @@ class _Worker(threading.Thread):
         with Children(self._place.main, folder, self._place.variables) as children:
             turn = 0
             try:
-                while time.monotonic() < self._until:
+                while not turn or time.monotonic() < self._until:
                     self._rounds.wait(_ROUND_SECONDS)
                     self._work(children, folder, turn)
                     turn += 1

@@ -23,6 +23,10 @@ class Case(Protocol):
     def name(self) -> str:
         """What it is called."""
 
+    @property
+    def rereads(self) -> bool:
+        """Whether a process that goes on reads again, and is charged for, what the killed one had in memory."""
+
     def prepare(self, folder: Path, children: Children) -> None:
         """Make what must be there before, unharmed; the workspace is ``folder / "workspace"``."""
 
@@ -84,6 +88,8 @@ class Killing:
         while held is not None:
             last = self.tally.kills >= kills
             held = self._go_on(Moment() if last else _draw(rng, unharmed), held)
+        if self.tally.losses:
+            return self.tally  # what did not come to its end cannot be compared
         found = [self._outcome(folder) for folder in (self._whole, self._harmed)]
         self.tally.losses += [f"other {name} than without kills" for name in differing(*found)]
         return self.tally
@@ -124,7 +130,7 @@ class Killing:
     def _outcome(self, folder: Path) -> dict[str, Any]:
         with opened_copy(folder / "workspace") as library:
             self.tally.losses += problems(library)
-            return {**outcome(library), **self._case.outcome(folder)}
+            return {**outcome(library, rereads=self._case.rereads), **self._case.outcome(folder)}
 
     def _finish(self, folder: Path) -> Ended:
         ended = self._children.run(self._case.command(folder))

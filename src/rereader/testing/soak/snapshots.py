@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rereader.memory.calls import pack_floats, unpack_scores
 from rereader.memory.invariants import check_library
 from rereader.memory.library import Library
 
@@ -34,8 +35,17 @@ _PRESENT = {
     "runs": "CASE WHEN answer IS NULL THEN id ELSE id || ':' || answer END",
 }
 """Tables whose rows stay and may change: a step that was not noted as done runs again, a run is answered."""
-_UNLIKE = {"run_id", "seconds", "peak_host_bytes", "peak_device_bytes", "record", "cached_calls", "cached_tokens"}
-"""Parts of an answer that no two runs have in common, or that say how often it was killed."""
+_UNLIKE = {
+    "run_id",
+    "seconds",
+    "peak_host_bytes",
+    "peak_device_bytes",
+    "record",
+    "cached_calls",
+    "cached_tokens",
+    "warnings",
+}
+"""Parts of an answer that no two runs share, or that tell how often one was killed: warnings say what is left to do."""
 Rows = dict[str, str]
 
 
@@ -76,20 +86,26 @@ def problems(library: Library) -> list[str]:
 
 def calls(library: Library) -> dict[str, str]:
     """The stored calls of language models: key -> checksum of the reply."""
-    rows = library.database.rows("SELECT key, reply FROM calls WHERE method != 'embed'")
-    return {row["key"]: hashlib.sha256(row["reply"]).hexdigest() for row in rows}
+    rows = library.database.rows("SELECT key, method, reply FROM calls WHERE method != 'embed'")
+    return {row["key"]: hashlib.sha256(_said(row["method"], row["reply"])).hexdigest() for row in rows}
 
 
-def outcome(library: Library) -> dict[str, Any]:
-    """What two workspaces in which the same was done have in common, however often one was killed."""
-    answered = [run for run in library.runs.all() if run.answer]  # 'bench' asks anew what a kill cut off
+def outcome(library: Library, *, rereads: bool = False) -> dict[str, Any]:
+    """What two workspaces in which the same was done have in common, however often one was killed.
+
+    Args:
+        library: A workspace.
+        rereads: Whether a text is read, and charged, again by a process that has not got it in memory.
+    """
+    # 'bench' asks anew what a kill cut off, also where only the row was not written yet.
+    answered = [run for run in library.runs.all() if run.answer]
     runs = sorted(answered, key=lambda run: (run.question, run.graph))
     return {
         "documents": _plain(library, "SELECT id, length FROM documents ORDER BY id"),
         "gists": _plain(library, "SELECT content, agent, model FROM records WHERE kind = 'gist' ORDER BY content"),
         "vectors": _plain(library, "SELECT ordinal, chunk, start, end, hex(vector) FROM vectors ORDER BY ordinal"),
         "calls": calls(library),
-        "runs": [_run(library, run.id) for run in runs],
+        "runs": list({json.dumps(told): told for run in runs for told in [_run(library, run.id, rereads)]}.values()),
     }
 
 
@@ -98,15 +114,24 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [name for name in one if one[name] != other[name]]
 
 
+def _said(method: str, reply: bytes) -> bytes:
+    """A reply without how much was read for it: a process that goes on has to read again what the other had in mind."""
+    if method != "look":
+        return reply
+    scores = unpack_scores(reply)
+    return b" ".join(pack_floats(text) for text in scores.texts)
+
+
 def _runs(rows: Rows) -> list[str]:
     return [name for name in rows if name.startswith("runs ")]
 
 
-def _run(library: Library, run_id: str) -> dict[str, Any]:
+def _run(library: Library, run_id: str, rereads: bool) -> dict[str, Any]:
     answer = library.runs.get(run_id).answer
+    unlike = _UNLIKE | ({"prompt_tokens"} if rereads else set())
     steps = library.runs.steps(run_id)
     return {
-        "answer": _common(answer.model_dump(mode="json")) if answer else None,
+        "answer": _common(answer.model_dump(mode="json"), unlike) if answer else None,
         "memory": _plain(
             library,
             "SELECT version, working_memory.ordinal, change, slot, kind, content, agent, model FROM working_memory "
@@ -114,16 +139,17 @@ def _run(library: Library, run_id: str) -> dict[str, Any]:
             "ORDER BY version, working_memory.ordinal",
         ),
         "steps": [
-            [step.number, step.node, step.memory_version, step.usage.calls, step.usage.total_tokens] for step in steps
+            [step.number, step.node, step.memory_version, step.usage.calls, 0 if rereads else step.usage.total_tokens]
+            for step in steps
         ],
         "prompts": [[call.prompt_sha256, call.reply] for step in steps for call in step.calls],
     }
 
 
-def _common(value: Any) -> Any:
+def _common(value: Any, unlike: set[str]) -> Any:
     if isinstance(value, dict):
-        return {name: _common(held) for name, held in value.items() if name not in _UNLIKE}
-    return [_common(held) for held in value] if isinstance(value, list) else value
+        return {name: _common(held, unlike) for name, held in value.items() if name not in unlike}
+    return [_common(held, unlike) for held in value] if isinstance(value, list) else value
 
 
 def _plain(library: Library, query: str) -> list[str]:
