@@ -13,7 +13,7 @@ QUESTION = "With which number does the strongbox open?"
 ODD = ["", "\0", "\udcff", "-1", "nan", "9" * 40, "[=\u202e\U0001f41d"]
 HEAVY = {
     *("serve", "mcp", "models pull", "doctor", "train gate", "train compressor", "train joint"),
-    *(f"bench {name}" for name in ("run", "attention", "masking", "sentences", "gates", "memory", "attacks")),
+    *(f"bench {name}" for name in ("run", "attention", "masking", "sentences", "gates", "memory", "attacks", "verify")),
 }
 """Commands that listen, download or work for long where their arguments are sound; their own tests have bad ones."""
 BASES = {
@@ -40,7 +40,11 @@ BASES = {
     "models heads": ["tiny"],
     "config show": [],
     "config path": [],
+    "gc": ["--dry-run"],
+    "backup": ["saved.zip", "--replace"],
+    "restore": ["nowhere.zip"],
     "bench list": [],
+    "bench scaling": ["nowhere.jsonl"],
     "bench report": ["nowhere.jsonl"],
     "bench forgetting": ["nowhere.jsonl", "--workspace=ws"],
 }
@@ -109,3 +113,11 @@ def test_it_takes_anything(name, call):
         assert code in (0, 2, 4), (arguments, err)
         assert len(lines) == (code == 2), (arguments, err)
         assert not re.search(r"Traceback|Internal error|REREADER_DEBUG", err), (arguments, err)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04\xc9\xff", b"no json\n", b"[1]\n", b"1\n", b'{"row": "result"}\n'])
+@pytest.mark.parametrize("name", ["bench scaling", "bench forgetting"])
+def test_a_file_that_holds_no_rows_gets_one_line(name, content, call, place):
+    (place / "rows.jsonl").write_bytes(content)
+    code, out, err = call(*name.split(), "rows.jsonl", *BASES[name][1:])
+    assert (code, out, err.count("error:"), "Internal" in err) in ((2, "", 1, False), (0, out, 0, False)), err

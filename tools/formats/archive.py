@@ -104,7 +104,8 @@ def read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, pas
 
 def members(archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo]]:
     """The files of an archive with their names made safe, sorted; hidden ones are passed over as in a folder."""
-    named = [(cleaned(entry.filename), entry) for entry in archive.infolist() if not entry.is_dir()]
+    entries = [entry for entry in archive.infolist() if entry.filename]  # without a name is_dir() fails
+    named = [(cleaned(entry.filename), entry) for entry in entries if not entry.is_dir()]
     for name, entry in sorted(named, key=lambda pair: pair[0]):
         parts = name.split("/")
         if name and not any(part.startswith(".") for part in parts) and parts[0] != "__MACOSX":

@@ -109,10 +109,18 @@ class Figures:
 
 
 def plain_rows(path: Path) -> list[Row]:
-    """The rows of a file of JSON lines, or the one object of a JSON file."""
-    if path.suffix == ".json":
-        return [json.loads(path.read_text(encoding="utf-8"))]
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """The rows of a file of JSON lines, or the one object of a JSON file.
+
+    Raises:
+        InputError: If it cannot be read, or holds anything else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        lines = [json.loads(text)] if path.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} holds no rows of JSON.", "Name a file of docs/results.") from error
+    if not all(isinstance(line, dict) for line in lines):
+        raise InputError(f"{path} holds JSON that is no rows.", "Name a file of docs/results.")
     return list(results(read_rows(path))) if lines and "row" in lines[0] else lines
 
 

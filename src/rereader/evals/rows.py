@@ -128,7 +128,9 @@ def _parse(path: Path, raw: bytes) -> list[Row]:
     for number, line in enumerate(raw.splitlines(), 1):
         try:
             row = json.loads(line)
-            rows.append({**row, "row": row["row"]})
+            if row["row"] == "result":
+                row_key(row)
+            rows.append(row)
         except (ValueError, TypeError, KeyError) as error:
             hint = "Remove that line, or write to another file with --out."
             raise StoreError(f"{path} is no results file: line {number} is not a row.", hint) from error
