@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from rereader.evals.cli import _reading, bench_app
 from rereader.evals.items import Item, benchmark
-from rereader.schema import Answer, Document, InputError, Progress, Usage
+from rereader.schema import Answer, Document, InputError, Interrupted, Progress, Usage
 
 SUITE = """
 benchmark = "toy_for_the_command"
@@ -138,6 +138,15 @@ def test_missing_data_is_named(session: OpenedWith, monkeypatch: pytest.MonkeyPa
         with pytest.raises(InputError, match="REREADER_DATA"):
             run("run", suite)
     assert run("run", "mine.toml").exit_code == 0  # this benchmark is made without data
+
+
+def test_an_interrupted_run_says_where_its_rows_are(session: OpenedWith, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: Any, **__: Any) -> Answer:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "ask", stopped)
+    with pytest.raises(Interrupted, match=r"rows\.jsonl keeps the rows so far\. The same command goes on"):
+        run("run", "mine.toml", "--out", "rows.jsonl")
 
 
 def test_the_bar_tells_how_far_a_text_is_read_in() -> None:

@@ -114,7 +114,7 @@ for item in bench.items("test", 0):
     digest.update(repr(told).encode())
 sys.stdout.write(digest.hexdigest())
 """
-EXPECTED = "a3d804b843cb0a6db580142014c283c36c80a5b1b0c5dc26f7692c34253e8ee0"
+EXPECTED = "bf86798672f2ad6178f8dac1997822f247c2dd5d49b97e8ecb58c41ff234abec"
 
 
 def test_one_seed_gives_one_set_of_bytes_in_any_process(data):
@@ -127,6 +127,13 @@ def test_seeds_splits_and_numbers_differ(data):
     bench = made(data, tasks=["vt"])
     keys = [item.documents[0] for split in ("dev", "test") for seed in (0, 1) for item in bench.items(split, seed)]
     assert len({hashlib.sha256(bench.text(key).encode()).digest() for key in keys}) == len(keys) == 8
+
+
+def test_splits_ask_other_questions(data):
+    bench = made(data, samples=12, tasks=["qa_1", "qa_2"])
+    dev, test = ({item.question for item in bench.items(split, 0)} for split in ("dev", "test"))
+    assert dev and test
+    assert not dev & test
 
 
 def test_a_perfect_reader_scores_one_and_a_silent_one_nothing(data):

@@ -33,7 +33,7 @@ from rereader.models.headlist import heads_in_use, read_heads
 from rereader.models.providers import endpoint_name
 from rereader.models.roles import bind_scorer
 from rereader.models.white_box import white_box
-from rereader.schema import InputError, Progress
+from rereader.schema import InputError, Interrupted, Progress
 from rereader.schema.events import Listener
 
 _COUNTED = ("bench", "items")
@@ -77,15 +77,15 @@ def run_suite(
     served = _served(model, base_url, api_key_env)
     options = with_tokenizer(loaded.options, served, models_dir)
     benchmark = load_benchmark(loaded.benchmark, data_folder_if_set(), options)
-    console = Console(stderr=True)
+    console, path = Console(stderr=True), out or Path("docs/results") / f"{loaded.name}-{part}.jsonl"
     _warn_of_changes(part, console)
-    with _progress_bar(console) as listener:
+    with _resumable(path), _progress_bar(console) as listener:
         outcome = run_bench(
             benchmark,
             chosen,
             split=part,
             seeds=loaded.seeds if seeds is None else _seeds(seeds),
-            out=out or Path("docs/results") / f"{loaded.name}-{part}.jsonl",
+            out=path,
             session_factory=_session_factory(served, models_dir, not evidence_only, listener),
             workspace=workspace,
             reader=not evidence_only,
@@ -249,6 +249,15 @@ def _progress_bar(console: Console) -> Iterator[Listener]:
                 bar.update(task, description=_reading(progress))
 
         yield told
+
+
+@contextmanager
+def _resumable(path: Path) -> Iterator[None]:
+    """Say on Ctrl-C where the rows are; the command line's own handling says nothing."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"Stopped; {path} keeps the rows so far.", "The same command goes on from there.") from error
 
 
 def _reading(progress: Progress) -> str:

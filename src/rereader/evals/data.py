@@ -82,7 +82,7 @@ def parse_options(model: type[Options], options: Mapping[str, Any]) -> Options:
 def first_fault(error: ValidationError) -> str:
     """The first thing that pydantic found wrong, in one line."""
     fault = error.errors()[0]
-    return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+    return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def _read(path: Path) -> bytes:

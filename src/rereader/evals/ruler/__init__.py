@@ -22,14 +22,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from rereader.evals.counters import TIKTOKEN, named_counter
 from rereader.evals.data import hash_files, parse_options
 from rereader.evals.fitting import fit
-from rereader.evals.items import Item, Split, benchmark
+from rereader.evals.items import SPLITS, Item, Split, benchmark
 from rereader.evals.keys import no_text, parse_key
+from rereader.evals.memory_items import squad_file
+from rereader.evals.paragraphs import Pool, pool_files
 from rereader.evals.ruler.sample import Sample
-from rereader.evals.ruler.sources import Sources
+from rereader.evals.ruler.sources import Sources, essay_files
 from rereader.evals.ruler.tasks import TASKS
 from rereader.models.tokens import TokenCounter
 
-GENERATOR = "ruler/1"
+GENERATOR = "ruler/2"
 """Goes up whenever the same seed would give other bytes."""
 _FORM = "<split>/<seed>/<task>/<number>"
 _KEPT = 16
@@ -71,7 +73,9 @@ class Ruler:
         self._options = parse_options(RulerOptions, options)
         self._tasks = self._options.tasks or tuple(TASKS)
         self._counter = counter or named_counter(self._options.tokenizer)
-        self._sources = Sources(data)
+        self._data = data
+        pool = Pool(data)
+        self._sources = {split: Sources(data, split, pool) for split in SPLITS}
         self._made = lru_cache(_KEPT)(self._make)
 
     def text(self, key: str) -> str:
@@ -87,8 +91,9 @@ class Ruler:
     def data_hash(self) -> str:
         """sha256 over every file that the chosen tasks are made from."""
         chosen = [TASKS[name] for name in self._tasks]
-        essays, paragraphs = any(task.essays for task in chosen), any(task.paragraphs for task in chosen)
-        return hash_files(self._sources.files(essays, paragraphs))
+        essays = essay_files(self._data) if any(task.essays for task in chosen) else []
+        read = any(task.paragraphs for task in chosen)
+        return hash_files([*essays, *([squad_file(self._data), *pool_files(self._data)] if read else ())])
 
     def facts(self) -> dict[str, Any]:
         """Length, tasks, and what counts and makes them."""
@@ -124,12 +129,13 @@ class Ruler:
         )
 
     def _make(self, key: str) -> Sample:
-        task = parse_key(key, _FORM)[1]["task"]
+        split, parts = parse_key(key, _FORM)
+        task = parts["task"]
         if task not in TASKS:
             raise no_text(key, _FORM)
         tokens, make = self._options.tokens, TASKS[task].make
 
         def made(units: int) -> Sample:
-            return make(self._sources, Random(f"{GENERATOR}:{key}"), units, tokens)
+            return make(self._sources[split], Random(f"{GENERATOR}:{key}"), units, tokens)
 
         return fit(made, lambda sample: self.size(sample, task), tokens)

@@ -10,8 +10,10 @@ from random import Random
 from typing import Any
 
 from rereader.evals.data import HINT, read_lines, read_text
+from rereader.evals.items import Split
+from rereader.evals.marked import dealt
 from rereader.evals.memory_items import squad_file
-from rereader.evals.paragraphs import Pool, pool_files, question_file
+from rereader.evals.paragraphs import Pool, question_file
 from rereader.schema.errors import InputError, MissingExtra
 
 _PLAIN_WORD = re.compile(r"[a-z]{3,}")
@@ -22,22 +24,19 @@ class Sources:
 
     Args:
         data: The data folder.
+        split: Whose questions are asked: SQuAD's are dealt by article, HotpotQA's one by one.
+        pool: Paragraphs to hide others among.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, split: Split, pool: Pool) -> None:
         self._data = data
-        self.pool = Pool(data)
-        """Paragraphs to hide others among."""
-
-    def files(self, essays: bool, paragraphs: bool) -> list[Path]:
-        """The files that essays and paragraphs are read from."""
-        read = [squad_file(self._data), *pool_files(self._data)] if paragraphs else []
-        return [*(self._essay_files if essays else ()), *read]
+        self._part = "detect" if split == "dev" else "test"
+        self.pool = pool
 
     @cached_property
     def essays(self) -> list[str]:
         """The words of all essays, in order."""
-        return [word for path in self._essay_files for word in read_text(path).split()]
+        return [word for path in essay_files(self._data) for word in read_text(path).split()]
 
     @cached_property
     def nouns(self) -> list[str]:
@@ -57,12 +56,13 @@ class Sources:
     @cached_property
     def squad(self) -> list[dict[str, Any]]:
         """Questions on single paragraphs."""
-        return read_lines(squad_file(self._data))
+        return [raw for raw in read_lines(squad_file(self._data)) if dealt(raw["title"]) == self._part]
 
     @cached_property
     def hotpot(self) -> list[dict[str, Any]]:
         """Questions that need two of their ten paragraphs."""
-        return [raw for raw in read_lines(question_file(self._data, "hotpotqa")) if raw["supporting_facts"]]
+        rows = read_lines(question_file(self._data, "hotpotqa"))
+        return [raw for raw in rows if raw["supporting_facts"] and dealt(raw["id"]) == self._part]
 
     @cached_property
     def articles(self) -> Mapping[str, Sequence[str]]:
@@ -76,12 +76,17 @@ class Sources:
         """An adjective and a noun, as one word."""
         return f"{rng.choice(self.adjectives)}-{rng.choice(self.nouns)}"
 
-    @property
-    def _essay_files(self) -> list[Path]:
-        found = sorted((self._data / "essays").glob("*.txt.gz"))
-        if not found:
-            raise InputError(f"There are no essays in {self._data / 'essays'}.", HINT)
-        return found
+
+def essay_files(data: Path) -> list[Path]:
+    """The essays.
+
+    Raises:
+        InputError: If there are none.
+    """
+    found = sorted((data / "essays").glob("*.txt.gz"))
+    if not found:
+        raise InputError(f"There are no essays in {data / 'essays'}.", HINT)
+    return found
 
 
 def _words(category: str) -> list[str]:
