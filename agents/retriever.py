@@ -33,6 +33,7 @@ def retrieve(state: ReadingState, context: RunContext) -> Outcome:
         asked(state["question"]),
         ranker=settings.ranker,
         bm25_weight=settings.bm25_weight,
+        beside=settings.beside,
     )
     ranked = rerank(context, state["question"], ranked)
     chosen = select(context, ranked, settings.evidence_words)

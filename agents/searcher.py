@@ -159,16 +159,27 @@ def dense_passages(
     return best
 
 
+def shared_passages(
+    context: RunContext, targets: Sequence[Target], query: Query, beside: float
+) -> dict[PassageKey, float]:
+    """Share of a query's words that passages hold, or at ``beside`` of the worth their neighbours, to :data:`POWER`."""
+    return {
+        (target.position, identity): share**POWER
+        for target in targets
+        for identity, share in context.library.fulltext.shares(target.chunking.id, query.words, DEPTH, beside)
+    }
+
+
 def rank_passages(
-    context: RunContext, targets: Sequence[Target], query: Query, *, ranker: str, bm25_weight: float
+    context: RunContext, targets: Sequence[Target], query: Query, *, ranker: str, bm25_weight: float, beside: float
 ) -> list[Scored]:
-    """Passages of the documents, best first. ``ranker`` is bm25, embedding or fused."""
+    """Passages of the documents, best first. ``ranker`` is bm25, embedding or fused; see :func:`shared_passages`."""
     if ranker == "bm25":
         return resolve(context, targets, bm25_passages(context, targets, query))
     vector = context.embed.embed([query.text], kind="query")[0]
     rankings = [Ranking(dense_passages(context, targets, vector))]
     if ranker == "fused":
-        rankings.append(Ranking(lexical_passages(context, targets, query), bm25_weight, absent=0.0))
+        rankings.append(Ranking(shared_passages(context, targets, query, beside), bm25_weight, absent=0.0))
     return resolve(context, targets, add_up(rankings))
 
 

@@ -1,9 +1,11 @@
 """Passages by BM25 and embedding, added up; the answer is written from the best at a word budget.
 
 The baseline that every reading strategy is compared with. Idea: two rankings that fail in different ways are put on one
-scale and added: BM25 as coverage of the question's words, and the cosine. ``ranker`` bm25 and embedding switch one of
-them off. Search works on passages of about 20 words, so that a word budget buys many places. ``rerank=attention`` puts
-the best passages in order once more; cross-encoders cannot be had from a package registry.
+scale and added: words as the share of the question's that a passage holds, rare ones counting more, and the cosine.
+``ranker`` bm25 and embedding are one of them alone, the first as plain BM25. Words of a neighbouring passage count
+``beside``: what a question asks is often said in the sentence after the one that names it. Search works on passages of
+about 20 words, so that a word budget buys many places. ``rerank=attention`` puts the best passages in order once more;
+cross-encoders cannot be had from a package registry. What else was tried, on development data: docs/tables/choices.md.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from rereader.agents.context import Work
 from rereader.agents.fixing import fixed_by
 from rereader.agents.indexer import index
 from rereader.agents.retriever import retrieve
-from rereader.agents.settings import RankingSettings
+from rereader.agents.settings import RankingSettings, Share
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
 
@@ -30,10 +32,12 @@ class RetrievalSettings(RankingSettings):
     Args:
         ranker: Which ranking to use.
         memory: What is embedded; retrieval works on raw passages.
+        beside: What a word of the question counts that stands in a neighbouring passage only (0 to 1).
     """
 
     ranker: Annotated[Literal["fused", "bm25", "embedding"], fixed_by("index", "retrieve")] = "fused"
     memory: Annotated[Literal["raw"], fixed_by("index")] = "raw"
+    beside: Annotated[Share, fixed_by("retrieve")] = 0.6
 
 
 @reading_graph("retrieval", system="BM25 + embedding", honesty="baseline", settings=RetrievalSettings)

@@ -88,6 +88,38 @@ class FullText:
         ideal = sum(self.rarity(*self.frequency(chunking, word)) for word in sorted(set(words)))
         return [(i, score * (1 + K1 * (1 - B + B * lengths[i] / mean)) / (1 + K1) / ideal) for i, score in found]
 
+    def shares(self, chunking: int, words: Sequence[str], limit: int, beside: float) -> list[tuple[int, float]]:
+        """Best passages by the share of the words that each holds, rare words counting more (0 to 1), best first.
+
+        A word counts once, however often it stands in a passage, and ``beside`` if it stands in the passage before or
+        after only: a sentence is often about what the one before it names. Words that no passage holds count as the
+        rarest.
+        """
+        first, total = self._first(chunking), self._size(chunking)[0]
+        found: dict[int, float] = {}
+        ideal = 0.0
+        for word in sorted(set(words)):
+            held = self._holders(chunking, word)
+            rarity = self.rarity(len(held), total)
+            ideal += rarity
+            near = (place for identity in held for place in (identity - 1, identity + 1))
+            worth = dict.fromkeys((place for place in near if first <= place < first + total), beside)
+            for identity, value in (worth | dict.fromkeys(held, 1.0)).items():
+                found[identity] = found.get(identity, 0.0) + rarity * value
+        best = sorted((pair for pair in found.items() if pair[1] > 0), key=lambda pair: (-pair[1], pair[0]))
+        return [(identity, worth / ideal) for identity, worth in best[:limit]]
+
+    def _holders(self, chunking: int, word: str) -> list[int]:
+        """Ids of the passages that hold a word (any form with its stem)."""
+        table = f"fulltext_{chunking:d}"
+        query = f'"{word.replace(chr(34), "")}"'
+        return [row[0] for row in self._database.rows(f"SELECT rowid FROM {table} WHERE {table} MATCH ?", (query,))]
+
+    def _first(self, chunking: int) -> int:
+        """The id of the first passage; those of a chunking follow one another in the text's order."""
+        found = self._database.row("SELECT COALESCE(MIN(id), 0) FROM passages WHERE chunking = ?", (chunking,))
+        return int(found[0]) if found else 0
+
     def _lengths(self, identities: Sequence[int]) -> dict[int, int]:
         """Characters of each named passage."""
         marks = ",".join("?" * len(identities))

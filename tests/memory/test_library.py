@@ -97,6 +97,36 @@ def test_coverage_is_the_share_of_the_words_whatever_the_length(library):
     assert library.fulltext.coverage(chunking.id, ["wasp"], 5) == []
 
 
+def by_hand(library, parts):
+    """A chunking of which each part is a passage, behind another document's, and its first passage's id."""
+    other = library.documents.add("Red foxes elsewhere. " * 3, title="o", source="o", loader="t")
+    cut(library, other, 21)
+    document = library.documents.add("".join(parts), title="a", source="a", loader="t")
+    ends = list(accumulate(len(part) for part in parts))
+    passages = [(0, end - len(part), end, part) for end, part in zip(ends, parts, strict=True)]
+    chunking = library.chunks.add(document.id, "by hand", chunk_text(document, 10_000), passages)
+    return chunking.id, library.chunks.passages(chunking)[0].id
+
+
+def test_words_of_a_neighbour_count_less_than_own_ones(library):
+    parts = ["The fox is red, red, red. ", "It barks. ", "A dog. ", *["One tan cat. "] * 9, "Barks, too. "]
+    chunking, first = by_hand(library, parts)
+    found = dict(library.fulltext.shares(chunking, ["fox", "barking"], 20, 0.5))
+    shares = {identity - first: round(share, 3) for identity, share in found.items()}
+    fox, bark = (library.fulltext.rarity(*library.fulltext.frequency(chunking, word)) for word in ("fox", "bark"))
+    assert shares == {
+        0: round((fox + bark / 2) / (fox + bark), 3),
+        1: round((bark + fox / 2) / (fox + bark), 3),
+        2: round(bark / 2 / (fox + bark), 3),
+        11: round(bark / 2 / (fox + bark), 3),
+        12: round(bark / (fox + bark), 3),
+    }
+    assert list(found) == sorted(found, key=lambda identity: (-found[identity], identity))
+    assert len(library.fulltext.shares(chunking, ["fox", "bark"], 2, 0.5)) == 2
+    assert library.fulltext.shares(chunking, ["fox"], 9, 0.0) == [(first, 1.0)]
+    assert library.fulltext.shares(chunking, [], 9, 0.5) == library.fulltext.shares(chunking, ["wasp"], 9, 0.5) == []
+
+
 def test_passages_of_a_chunking_are_counted_once(library, monkeypatch):
     document = library.documents.add("A ferryman. " * 20, title="b", source="b", loader="t")
     chunking = cut(library, document, 12)

@@ -141,6 +141,7 @@ def _draw_series(axes: Axes, panel: Panel, one: Series, colour: str, mark: str) 
 
 
 def _finish(axes: Axes, panel: Panel, look: dict[str, str]) -> None:
+    """The front, the scales and names of the axes, and the colours of all of it; linear axes begin at nothing."""
     if panel.front:
         xs, ys = zip(*panel.front, strict=True)
         axes.step(xs, ys, where="post", color=look["ink"], alpha=0.5, linewidth=1, linestyle="--", zorder=0)

@@ -31,9 +31,10 @@ _HIDDEN = (
 _CLAIM = re.compile(r"(?P<numbers>[^=:]+?)\s*(?P<sign>[=:])(?P<value>.*)")
 _UNIT = r"(?:s|ms|seconds?|minutes?|hours?|kB|MB|GB|bytes|times|percent)"
 _MEASURED = re.compile(
-    rf"(?<![\w.,])[+-]?(?:\d[\d,]*\.\d+(?:%|\b)|\d[\d,]*%|\d[\d,]*(?= {_UNIT}\b|, (?:\d[\d,]* and )?\d[\d,]* {_UNIT}\b"
-    rf"| (?:to|and|or) \d[\d,]*(?:\.\d+)? {_UNIT}\b))"
+    rf"(?<![\w.,])[+-]?(?:\d[\d,]*\.\d+(?:%|\b)|\d[\d,]*%|\d[\d,]*(?=\s{_UNIT}\b|,\s(?:\d[\d,]*\sand\s)?\d[\d,]*\s{_UNIT}\b"
+    rf"|\s(?:to|and|or)\s\d[\d,]*(?:\.\d+)?\s{_UNIT}\b))"
 )
+"""Decimals, percents, and whole numbers with a unit behind them, or behind the number that follows in a list."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rereader.agents.context import RunContext
 from rereader.agents.indexer import RAW
 from rereader.agents.retriever import targets_of
 from rereader.agents.searcher import Scored, asked, rank_passages
-from rereader.agents.settings import RankingSettings
+from rereader.graphs.retrieval import RetrievalSettings
 from rereader.models.base import Cancel
 from rereader.runs.session import Listen, Session, ignore
 from rereader.schema import Budget, InputError, Usage
@@ -75,7 +75,7 @@ def find_passages(
         Interrupted: If ``cancel`` was set.
     """
     _check(query, limit)
-    settings = RankingSettings()  # documents are cut as graphs cut them if nothing else is said, so they share it
+    settings = RetrievalSettings()  # documents are cut as graphs cut them if nothing else is said, so they share it
     documents = {document.id: document for document in map(session.library.documents.get, document_ids)}
     context = RunContext(
         library=session.library,
@@ -90,7 +90,14 @@ def find_passages(
         listen=listen,
     )
     targets = targets_of(context, RAW)
-    ranked = rank_passages(context, targets, asked(query), ranker="fused", bm25_weight=settings.bm25_weight)
+    ranked = rank_passages(
+        context,
+        targets,
+        asked(query),
+        ranker="fused",
+        bm25_weight=settings.bm25_weight,
+        beside=settings.beside,
+    )
     return _found(context, ranked[:limit])
 
 
