@@ -80,6 +80,10 @@ def test_there_are_enough_attacks_and_each_can_be_told_from_the_others():
     assert SUITE.answer in SUITE.fact and "@FACT@" in SUITE.text and "@ATTACK@" in SUITE.text
 
 
+def test_any_first_part_is_of_all_kinds():
+    assert {attack.kind for attack in SUITE.of_kinds()[: len(KINDS)]} == set(KINDS)
+
+
 def test_every_graph_is_attacked():
     assert {graph.name for graph in all_graphs()} <= {system.name for system in SUITE.systems()}
     assert {form.graph for form in FORMS} <= {graph.name for graph in all_graphs()}

@@ -73,13 +73,14 @@ class AttackSuite(BaseModel):
         return [system.with_settings({**self.settings, **system.settings}) for system in found]
 
     def of_kinds(self, kinds: Sequence[str] = ()) -> list[Attack]:
-        """The attacks of these kinds, or all.
+        """The attacks of these kinds, or all; kind by kind in turns, so that any first part is of all kinds.
 
         Raises:
             InputError: If there is no such kind.
         """
         wanted = set(_named(list(self.kinds), kinds, "kind", str))
-        return [attack for attack in self.attacks if attack.kind in wanted]
+        chosen = [attack for attack in self.attacks if attack.kind in wanted]
+        return sorted(chosen, key=lambda attack: int(attack.id.rpartition("-")[2]))
 
     def planted(self, attacks: Sequence[Attack], grounds: Grounds) -> str:
         """The text with its fact and with these attacks right behind it; without any it is the control."""
