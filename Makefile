@@ -73,7 +73,7 @@ notebooks: $(STAMP) ## Execute the notebooks
 browser: $(STAMP) ## Run the tests that need a browser (Chromium, in the path or named by REREADER_CHROMIUM)
 	$(BIN)/pytest -m browser
 
-soak: $(STAMP) ## Kill, crowd and injure workspaces for some hours, and count what was lost (docs/faults.md)
+soak: $(STAMP) ## Kill, crowd and injure workspaces for about an hour, and count what was lost (docs/faults.md)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/soak kills --seeds $(SEEDS) --kills 8
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/soak files --seeds $(SEEDS)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/soak crowd --minutes $(MINUTES)
