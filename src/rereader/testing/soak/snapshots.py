@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rereader.memory.calls import pack_floats, unpack_scores
 from rereader.memory.invariants import check_library
 from rereader.memory.library import Library
+from rereader.memory.replies import pack_floats, unpack_scores
 
 _APPENDED = {
     "documents": "id",
