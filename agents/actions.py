@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
 
+from rereader.models.replies import sound
+
 Type = Literal["text", "count", "variable"]
 """``text``: words; ``count``: a whole number; ``variable``: a variable, one part of it or some."""
 MOST_CHARACTERS = 2_000
@@ -78,8 +80,8 @@ class Action:
     name: str = ""
 
     def text(self, parameter: str) -> str:
-        """An argument of type ``text``."""
-        return str(self.arguments[parameter])
+        """An argument of type ``text``; escapes that a model wrote may stand for halves of characters."""
+        return sound(str(self.arguments[parameter]))
 
     def count(self, parameter: str) -> int:
         """An argument of type ``count``."""

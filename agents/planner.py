@@ -113,7 +113,7 @@ def _options(bench: Bench) -> dict[str, _Option]:
     made = _finding(desk, wrote) | _reading(bench, wrote)
     if desk.latest("notes", "note", "number") is not None:
         words = "Write the answer, on one line, with the shortest exact phrase."
-        made["answer"] = _Option("end with an answer", words, lambda text: f"answer({json.dumps(text)})")
+        made["answer"] = _Option("end with an answer", words, lambda text: f"answer({_quoted(text)})")
     return made or {"search": _search()}
 
 
@@ -126,9 +126,14 @@ def _finding(desk: Desk, wrote: Sequence[str]) -> dict[str, _Option]:
     return found
 
 
+def _quoted(text: str) -> str:
+    """A text as an argument of an action: Python reads JSON's escapes of astral characters as two halves."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def _search() -> _Option:
     words = "Write the words to search for, on one line: names and rare words that the answer's place must hold."
-    return _Option(KINDS["search"].does, words, lambda text: f"search({json.dumps(text)}, 5)")
+    return _Option(KINDS["search"].does, words, lambda text: f"search({_quoted(text)}, 5)")
 
 
 def _reading(bench: Bench, wrote: Sequence[str]) -> dict[str, _Option]:
@@ -136,14 +141,14 @@ def _reading(bench: Bench, wrote: Sequence[str]) -> dict[str, _Option]:
     words = "Write the question that the helper is to answer from each part, on one line."
     found: dict[str, _Option] = {}
     if not _done(wrote, "ask(doc,") and fits(bench.context, bench.desk.variables[DOC].spans, bench.question):
-        found["ask"] = _Option("the helper reads all of doc", words, lambda text: f"ask(doc, {json.dumps(text)})")
+        found["ask"] = _Option("the helper reads all of doc", words, lambda text: f"ask(doc, {_quoted(text)})")
     parts, notes = bench.desk.latest("parts"), bench.desk.latest("notes")
     if parts is not None and parts.items <= bench.left and not _done(wrote, f"map({parts.name},"):
         does = f"the helper reads the {parts.items} parts of {parts.name}"
-        found["map"] = _Option(does, words, lambda text: f"map({parts.name}, {json.dumps(text)})")
+        found["map"] = _Option(does, words, lambda text: f"map({parts.name}, {_quoted(text)})")
     if notes is not None and notes.items > 1 and not _done(wrote, f"reduce({notes.name},"):
         does = f"the helper replies from the {notes.items} notes of {notes.name}"
-        found["reduce"] = _Option(does, "", lambda _: f"reduce({notes.name}, {json.dumps(bench.question)})")
+        found["reduce"] = _Option(does, "", lambda _: f"reduce({notes.name}, {_quoted(bench.question)})")
     return found
 
 

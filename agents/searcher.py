@@ -27,6 +27,9 @@ DEPTH = 1000
 POWER = 3
 """Of coverage in the sum with the cosine."""
 
+BESIDE = 0.6
+"""What a word of the question counts that stands in a neighbouring passage only, unless something else is asked for."""
+
 LEADING_WORDS = 3
 """Words of a quote that the next wave searches for: a name and what it is the name of."""
 
@@ -171,7 +174,13 @@ def shared_passages(
 
 
 def rank_passages(
-    context: RunContext, targets: Sequence[Target], query: Query, *, ranker: str, bm25_weight: float, beside: float
+    context: RunContext,
+    targets: Sequence[Target],
+    query: Query,
+    *,
+    ranker: str,
+    bm25_weight: float,
+    beside: float = BESIDE,
 ) -> list[Scored]:
     """Passages of the documents, best first. ``ranker`` is bm25, embedding or fused; see :func:`shared_passages`."""
     if ranker == "bm25":

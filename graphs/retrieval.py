@@ -20,6 +20,7 @@ from rereader.agents.context import Work
 from rereader.agents.fixing import fixed_by
 from rereader.agents.indexer import index
 from rereader.agents.retriever import retrieve
+from rereader.agents.searcher import BESIDE
 from rereader.agents.settings import RankingSettings, Share
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
@@ -37,7 +38,7 @@ class RetrievalSettings(RankingSettings):
 
     ranker: Annotated[Literal["fused", "bm25", "embedding"], fixed_by("index", "retrieve")] = "fused"
     memory: Annotated[Literal["raw"], fixed_by("index")] = "raw"
-    beside: Annotated[Share, fixed_by("retrieve")] = 0.6
+    beside: Annotated[Share, fixed_by("retrieve")] = BESIDE
 
 
 @reading_graph("retrieval", system="BM25 + embedding", honesty="baseline", settings=RetrievalSettings)

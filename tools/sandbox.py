@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rereader.models.replies import sound
 from rereader.schema import InputError, Interrupted, ModelError
 
 _POLL_SECONDS = 0.05
@@ -266,7 +267,14 @@ def _parsed(line: bytes) -> Message:
         raise _Gone("the process was ended: it said what makes no sense") from error
     if not isinstance(message, dict):
         raise _Gone("the process was ended: it said what makes no sense")
-    return message
+    return {key: _sound(value) for key, value in message.items()}
+
+
+def _sound(value: Any) -> Any:
+    """The same with texts that can be stored: code may have made halves of characters."""
+    if isinstance(value, list):
+        return [_sound(one) for one in value]
+    return sound(value) if isinstance(value, str) else value
 
 
 def _answered(message: Message, answer: Answering) -> Message:

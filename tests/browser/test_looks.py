@@ -131,4 +131,4 @@ def test_the_api_view_lists_every_operation(room, visit):
     visitor.page.wait_for_selector("td:has-text('edits')")
     visitor.page.wait_for_selector("p:has-text('Answers with Accepted.')")
     visitor.page.locator(".operations summary", has_text="/steps/").click()
-    assert "calls array of CallTold" in visitor.page.locator(".operations .fields li").all_text_contents()
+    visitor.page.wait_for_selector(".operations .fields li:has-text('calls array of CallTold')")

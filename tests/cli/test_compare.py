@@ -184,7 +184,7 @@ def test_control_c_names_what_is_done(command, book, monkeypatch):
 
 @pytest.mark.slow
 def test_control_c_at_the_terminal_stops_both_processes(workspace, tmp_path):
-    path = write_book(tmp_path / "long.txt", 60_000, seed=2)
+    path = write_book(tmp_path / "long.txt", 150_000, seed=2)
     arguments = [sys.executable, "-m", "rereader", "compare", *WITHOUT, str(path), QUESTION, GRAPHS, "--fresh"]
     environment = {**os.environ, "REREADER_MODELS": str(tmp_path), "TMPDIR": str(tmp_path)}
     process = subprocess.Popen(
@@ -193,7 +193,7 @@ def test_control_c_at_the_terminal_stops_both_processes(workspace, tmp_path):
     lines = []
     for line in process.stderr:
         lines.append(line)
-        if line.startswith(("chunk: ", "embed: ")):
+        if line.startswith(("chunk: ", "embed: ", "gist: ")):
             break
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=200)

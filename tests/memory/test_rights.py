@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 from strongbox import QUESTION, write_book
@@ -58,3 +60,22 @@ def test_nobody_else_reads_pages(workspace, tmp_path, monkeypatch):
     page.chmod(0o644)  # the user lets others read it
     assert run(["show", made.id, "--html", str(page)]) == 0
     assert stat.S_IMODE(page.stat().st_mode) == 0o644
+
+
+LOOK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("SELECT COUNT(*) FROM runs").fetchall()
+connection.close()
+"""
+
+
+def test_opening_a_library_takes_no_lock_of_its_process_away(tmp_path):
+    """Else another process that closes the library takes itself for the last one, and deletes the journal under us."""
+    with Library(tmp_path / "ws") as library:
+        library.database.execute("DELETE FROM tombstones")
+        journal = tmp_path / "ws" / "library.db-wal"
+        assert journal.is_file()
+        with Library(tmp_path / "ws"):
+            subprocess.run([sys.executable, "-c", LOOK, str(tmp_path / "ws" / "library.db")], check=True)
+            assert journal.is_file()

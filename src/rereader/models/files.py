@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rereader.models.base import Cancel
@@ -43,8 +43,12 @@ def private(path: str | Path, flags: int) -> int:
 
 
 def make_private(path: Path) -> None:
-    """Make a file for its owner only before somebody else writes into it (SQLite, say); one that is there stays."""
-    os.close(private(path, os.O_RDONLY | os.O_CREAT))
+    """Make a file for its owner only before somebody else writes into it (SQLite, say); one that is there stays.
+
+    That one is not even opened: closing it would take away the locks that SQLite holds on it in this process.
+    """
+    with suppress(FileExistsError):
+        os.close(private(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL))
 
 
 def write_private(path: Path, text: str) -> None:
