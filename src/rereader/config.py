@@ -40,7 +40,7 @@ class Config(BaseModel):
     most that compressed memories may take in a workspace; without it 20 GB, and at most half of what the disk has.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     workspace: Path = Field(default_factory=lambda: _data("workspace"))
     models_dir: Path = Field(default_factory=lambda: _data("models"))

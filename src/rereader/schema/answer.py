@@ -52,7 +52,7 @@ class Claim(Frozen):
 class Answer(BaseModel):
     """The outcome of a question."""
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+    model_config = ConfigDict(extra="forbid")
 
     schema_version: Literal[1] = 1
     question: str

@@ -20,9 +20,9 @@ Runtime = Literal["auto", "llamacpp", "transformers", "8bit", "4bit"]
 
 
 class Frozen(BaseModel):
-    """A value: immutable, hashable where its fields are, no unknown fields. Its checks are built at the first use."""
+    """A value: immutable, hashable where its fields are, no unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Span(Frozen):

@@ -26,7 +26,7 @@ class Usage(BaseModel):
     read. ``serial_depth`` is the longest chain of dependent model calls.
     """
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+    model_config = ConfigDict(extra="forbid")
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
