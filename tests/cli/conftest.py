@@ -1,11 +1,26 @@
 """The command line, run in this process on models that need no weights."""
 
+import sys
+
 import pytest
 from strongbox import write_book
 
 from rereader.cli.main import run
+from rereader.graphs import registry
 
 WITHOUT_MODELS = ["--model", "extractive", *(f"--role={r}" for r in ("gister=none", "scorer=none", "embedder=hashing"))]
+
+
+@pytest.fixture(autouse=True)
+def restored(monkeypatch):
+    """Graphs of files that a command registers are gone afterwards."""
+    registry.all_graphs()
+    for name in ("_GRAPHS", "_TRIED", "_BROKEN"):
+        monkeypatch.setattr(registry, name, getattr(registry, name).copy())
+    before = set(sys.modules)
+    yield
+    for name in [name for name in sys.modules.keys() - before if name.startswith("rereader_graph_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture

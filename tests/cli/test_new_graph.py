@@ -8,20 +8,8 @@ import sys
 import pytest
 
 from rereader.graphs import registry
-from rereader.graphs.registry import all_graphs
 
 FILES = ["my_graph.py", "my_graph.md", "test_my_graph.py"]
-
-
-@pytest.fixture(autouse=True)
-def restored(monkeypatch):
-    """What the test registers is gone afterwards."""
-    all_graphs()
-    for name in ("_GRAPHS", "_TRIED", "_BROKEN"):
-        monkeypatch.setattr(registry, name, getattr(registry, name).copy())
-    yield
-    for name in [name for name in sys.modules if name.startswith("rereader_graph_")]:
-        del sys.modules[name]
 
 
 @pytest.fixture
