@@ -5,8 +5,8 @@ import re
 from random import Random
 
 import pytest
-from bench_data import BABI, babi, write_data, write_text
-from hypothesis import given
+from bench_data import BABI, WORDS, babi, write_data, write_text
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rereader.evals.babilong import Babilong
@@ -14,12 +14,10 @@ from rereader.evals.fitting import TOLERANCE
 from rereader.evals.needle_makers import KINDS, LATENT, Planter
 from rereader.evals.needles_made import MadeNeedles
 from rereader.evals.scoring import score_answer
-from rereader.models.tokens import TokenCounter, estimate_counter
+from rereader.models.tokens import estimate_counter
 from rereader.schema.errors import InputError
 from rereader.testing.texts import essay
 from rereader.tools.words import STOP_WORDS, content_words
-
-WORDS = TokenCounter("words", exact=True, count=lambda texts: [len(text.split()) for text in texts])
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +83,7 @@ def digest(bench, seed=0):
 
 
 BABILONG = "db6a14a1ef33a85101acb90bf417ed027d8064d443bb8ab9d860682facbd0dae"
-NEEDLES = "198bab7b9926f9b1bf42219f26d9f49f91d00794c211088513bdeffb3e131c39"
+NEEDLES = "24d84e5acbb62190586bc3b6f3d8c0b5ac319e23b897431975914bf14b3ec33c"
 
 
 def test_one_seed_gives_one_set_of_bytes(data):
@@ -141,6 +139,7 @@ def test_numbers_and_names_of_the_background_are_not_used(tmp_path):
 
 
 @given(st.integers(), st.sampled_from(KINDS))
+@example(21473, "three_hop")  # once a village that a mill was named after
 def test_the_answer_is_in_the_needles_and_the_question_is_not_its_answer(seed, kind):
     raw = Planter(Random(seed)).make(kind, "x")
     told = " ".join(raw["needles"])

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from bench_data import write_data
+from bench_data import WORDS, write_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,10 +19,7 @@ from rereader.evals.ruler import Ruler
 from rereader.evals.ruler.needles import NOISE
 from rereader.evals.ruler.tasks import TASKS
 from rereader.evals.scoring import score_answer
-from rereader.models.tokens import TokenCounter
 from rereader.schema.errors import InputError
-
-WORDS = TokenCounter("words", exact=True, count=lambda texts: [len(text.split()) for text in texts])
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,11 @@ import json
 from pathlib import Path
 
 from rereader.evals.suite import load_suite, suite_names
+from rereader.models.tokens import TokenCounter
 from rereader.testing.texts import essay, plant
 
+WORDS = TokenCounter("words", exact=True, count=lambda texts: [len(text.split()) for text in texts])
+"""Counts words, for lengths that a test can count itself."""
 LETTERS = "abcdefghij"
 BABI = ("qa1", "qa2", "qa3", "qa4", "qa5", "qa8", "qa19")
 PLACES = ("garden", "hallway", "kitchen", "office")

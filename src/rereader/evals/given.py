@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -46,7 +47,7 @@ class Given:
     items: tuple[Item, ...]
 
 
-class GivenTexts:
+class GivenTexts(ABC):
     """A benchmark of given texts; a subclass says which file and how its rows read.
 
     Args:
@@ -61,13 +62,13 @@ class GivenTexts:
         self._data = data
         self._options = parse_options(self.options_type, options)
 
+    @abstractmethod
     def files(self) -> Sequence[Path]:
         """The files that are read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self) -> Iterable[Given]:
         """All texts with their questions, whatever split they belong to."""
-        raise NotImplementedError
 
     def text(self, key: str) -> str:
         """The text with this key."""

@@ -29,7 +29,7 @@ LATENT = (
 
 
 class Planter:
-    """Makes needles; no name, place or number comes twice.
+    """Makes needles; no name, place or number comes twice, and none is a part of another, which would give it away.
 
     Args:
         rng: Where everything is drawn from.
@@ -39,6 +39,7 @@ class Planter:
     def __init__(self, rng: Random, taken: Collection[str] = ()) -> None:
         self._rng = rng
         self._words = InventedWords(rng, taken)
+        self._drawn: set[str] = set()
         self._numbers = {word for word in taken if word.isdecimal()}
         self._latent = rng.sample(LATENT, len(LATENT))
 
@@ -48,17 +49,17 @@ class Planter:
         return {"id": name, "kind": kind, "needles": needles, "question": question, "answers": answers}
 
     def _single(self) -> Made:
-        place, number = self._words.word(), self._number(1_000, 10_000)
+        place, number = self._word(), self._number(1_000, 10_000)
         told = f"The strongbox of the {place} harbour office opens with the number {number}."
         return [told], f"With which number does the strongbox of the {place} harbour office open?", [number]
 
     def _two_hop(self) -> Made:
-        first, second, town, trade = self._name(), self._name(), self._words.word(), self._rng.choice(_TRADES)
+        first, second, town, trade = self._name(), self._name(), self._word(), self._rng.choice(_TRADES)
         told = [f"{first} is the only {trade} in the town of {town}.", f"Every spring {first} lodges with {second}."]
         return told, f"With whom does the {trade} of {town} lodge every spring?", [second]
 
     def _three_hop(self) -> Made:
-        buyer, spouse, mill, village = self._name(), self._name(), self._words.word(), self._words.word()
+        buyer, spouse, mill, village = self._name(), self._name(), self._word(), self._word()
         told = [
             f"The mill at {mill} was sold to {buyer}.",
             f"{buyer} is married to {spouse}.",
@@ -75,12 +76,12 @@ class Planter:
         return told, f"Where was the {thing} before it was moved?", [places[0]]
 
     def _list_all(self) -> Made:
-        town, names = self._words.word(), [self._name() for _ in range(self._rng.randint(3, 5))]
+        town, names = self._word(), [self._name() for _ in range(self._rng.randint(3, 5))]
         told = [f"{name} signed the petition of {town} that week." for name in names]
         return told, f"Who signed the petition of {town}? Name all of them.", names
 
     def _count(self) -> Made:
-        place, many = self._words.word(), self._rng.randint(4, 9)
+        place, many = self._word(), self._rng.randint(4, 9)
         told = [f"A lamp of the {place} lighthouse was repaired by {self._name()}." for _ in range(many)]
         return told, f"How many people repaired a lamp of the {place} lighthouse?", [str(many)]
 
@@ -92,7 +93,7 @@ class Planter:
         return told, question, [max(trees, key=lambda name: trees[name])]
 
     def _absent(self) -> Made:
-        buyer, town = self._name(), self._words.word()
+        buyer, town = self._name(), self._word()
         told = f"{buyer} paid {self._number(1_000, 10_000)} crowns for the barge of {town}."
         return [told], f"How many crowns did {buyer} pay for the chapel of {town}?", ["not stated"]
 
@@ -103,15 +104,23 @@ class Planter:
 
     def _moves(self, months: tuple[str, ...], thing: str) -> tuple[list[str], list[str], str]:
         """One thing at a place of its own every month."""
-        keeper, named = self._name(), f"{self._words.word()} {thing}"
-        places = [f"in the cellar of {self._words.word()}" for _ in months]
+        keeper, named = self._name(), f"{self._word()} {thing}"
+        places = [f"in the cellar of {self._word()}" for _ in months]
         told = [f"In {months[0]}, {keeper} kept the {named} {places[0]}."]
         for month, place in zip(months[1:], places[1:], strict=True):
             told.append(f"In {month}, {keeper} moved the {named}; it now lies {place}.")
         return told, places, named
 
     def _name(self) -> str:
-        return f"{self._words.word()} {self._words.word()}"
+        return f"{self._word()} {self._word()}"
+
+    def _word(self) -> str:
+        while True:
+            word = self._words.word()
+            plain = word.lower()
+            if not any(plain in other or other in plain for other in self._drawn):
+                self._drawn.add(plain)
+                return word
 
     def _number(self, low: int, high: int) -> str:
         while True:

@@ -19,7 +19,7 @@ from rereader.evals.items import Split, benchmark
 from rereader.evals.needle_makers import KINDS, LATENT, Planter
 from rereader.evals.needles import NeedleOptions, Needles
 
-GENERATOR = "needles-made/1"
+GENERATOR = "needles-made/2"
 """Goes up whenever the same seed would give other bytes."""
 _HELD = re.compile(r"[A-Z]\w+|\d+")
 
