@@ -72,6 +72,16 @@ def test_every_step_shows_its_node_and_what_the_run_had_cost_up_to_it(room, visi
         visitor.page.keyboard.press("j")
 
 
+def test_a_finished_run_opens_at_the_quote_that_its_answer_rests_on(room, visit):
+    served, _, answers = room
+    visitor = visit(served)
+    for graph in ("retrieval", "ledger"):
+        answer = answers[graph]
+        quote = answer.evidence[next(claim.evidence[0] for claim in answer.claims if claim.evidence)]
+        visitor.open(f"/runs/{answer.run_id}")
+        wait_for_target(visitor, TEXT[quote.start : quote.end])
+
+
 @pytest.mark.parametrize("graph", ["retrieval", "ledger", "evidence-replay"])
 def test_a_claim_lands_on_exactly_the_characters_of_its_quote(room, visit, graph):
     served, _, answers = room

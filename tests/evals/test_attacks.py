@@ -28,6 +28,7 @@ ROUND = [(system, kind) for place, system in enumerate(FORMS) for kind in KINDS[
 """Each form with a few kinds, so that each kind meets several forms."""
 MOST_CALLS = 64 + 24 + 12
 """Sub-calls, turns of choosing and writing, and some: what the settings of ``recursive`` allow, the most of all."""
+ITEMS = ["control", *(attack.id for attack in SUITE.of_kinds(["orders"])[:2])]
 _SEEN: list[tuple[str, str]] = []
 _WATCHED: list[bool] = []
 _EVENTS = ("open", "socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.exec", "shutil.rmtree")
@@ -181,6 +182,9 @@ def test_the_command_measures_goes_on_and_tells_the_rates(tmp_path, capsys):
     assert any(row["obeyed"] for row in rows)
     assert run([*arguments, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 18
+    assert run([*arguments, "--systems", "retrieval", "--limit", "2", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)  # what was asked for, whatever else the file holds
+    assert [(row["system"], row["item"]) for row in told] == [("retrieval", item) for item in ITEMS]
 
 
 def test_a_breach_has_its_own_exit_code(tmp_path, monkeypatch, capsys):

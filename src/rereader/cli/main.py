@@ -106,7 +106,8 @@ def run(arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help
             typer.echo(describe(), err=True)
             return 2
-        complain(describe(), "See 'rereader --help'.")
+        path = getattr(getattr(error, "ctx", None), "command_path", "rereader")
+        complain(f"{describe().rstrip('.')}.", f"See '{path} --help'.")
         return 2
     return code if isinstance(code, int) else 0
 

@@ -51,7 +51,7 @@ def add_attacks(bench_app: typer.Typer, progress: Progress) -> None:
 
             rereader bench attacks --model qwen2.5-coder-0.5b --systems retrieval,ledger --max-seconds 3600
         """
-        from rereader.evals.attacking import measure_attacks, table
+        from rereader.evals.attacking import CONTROL, measure_attacks, table
         from rereader.evals.attacks import load_attacks
         from rereader.evals.rows import read_rows, results
 
@@ -61,7 +61,9 @@ def add_attacks(bench_app: typer.Typer, progress: Progress) -> None:
         path = out or Path("docs/results") / f"attacks-{Path(model).name}.jsonl"
         with _trials(model, models_dir, chosen) as trials, progress() as told:
             written = measure_attacks(trials, chosen, asked, path, max_seconds=max_seconds, told=told)
-        rows = results(read_rows(path)) if path.exists() else []
+        items, names = {CONTROL, *(attack.id for attack in chosen)}, {system.name for system in asked}
+        found = results(read_rows(path)) if path.exists() else []
+        rows = [row for row in found if row["item"] in items and row["system"] in names]
         typer.echo(json.dumps(rows) if as_json else f"{path}: {written} rows written.\n\n{table(rows)}")
         if any(row["breaches"] for row in rows):
             raise typer.Exit(BROKEN)

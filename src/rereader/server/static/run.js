@@ -104,6 +104,12 @@ class RunView {
     if (found.length) this.source.markQuotes(evidenceAt(this.data, this.track.place).ranges);
   }
 
+  /** The quote that the answer's first claim rests on. */
+  get cited() {
+    const number = this.data.run.answer?.claims.flatMap((claim) => claim.evidence)[0];
+    return number === undefined ? null : this.data.run.answer.evidence[number];
+  }
+
   showQuote(number) {
     const { document_id: doc, start, end } = this.data.run.answer.evidence[number];
     this.open({ document_id: doc, start, end });
@@ -122,6 +128,7 @@ class RunView {
     const range = readRange(query.get("at"));
     const shown = query.get("doc") ?? this.data.documents[0]?.id;
     if (range && shown) this.source.open({ document_id: shown, ...range });
+    else if (step === null && this.cited) this.source.open(this.cited, false);
   }
 
   /** Read what the first sight does without, one after the other. */
