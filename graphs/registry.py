@@ -18,7 +18,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -30,7 +30,7 @@ from pydantic import TypeAdapter, ValidationError
 import rereader.graphs
 from rereader.agents.context import ReadingState, RunContext, stage_cost
 from rereader.agents.costs import Estimator, Facts, StageCost
-from rereader.agents.fixing import declared, roles_of
+from rereader.agents.fixing import FixedBy, declared, roles_of
 from rereader.agents.settings import ReadingSettings
 from rereader.config import NOT_GRAPHS, load_config
 from rereader.schema import InputError, RereaderError
@@ -79,8 +79,16 @@ class ReadingGraph:
 
     def fixed_by(self, setting: str) -> tuple[str, ...] | None:
         """Nodes that do once what a setting says; ``None`` stands for any, and is what holds if it does not say."""
-        mark = declared(self.settings_type).get(setting)
+        mark = self._marks.get(setting)
         return mark.nodes if mark else None
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[ReadingSettings]:
+        return TypeAdapter(self.settings_type)
+
+    @cached_property
+    def _marks(self) -> Mapping[str, FixedBy]:
+        return declared(self.settings_type)
 
     def made_with(self, settings: ReadingSettings) -> dict[str, tuple[str, ...]]:
         """By node, the roles whose models its work cannot be gone on without; see :mod:`rereader.agents.fixing`."""
@@ -104,7 +112,7 @@ class ReadingGraph:
                 hint = f"Did you mean {near[0]!r}?" if near else f"Known settings: {', '.join(known)}."
                 raise InputError(f"Graph {self.name!r} has no setting {name!r}.", hint)
         try:
-            settings: ReadingSettings = TypeAdapter(self.settings_type).validate_python(dict(values))
+            settings: ReadingSettings = self._adapter.validate_python(dict(values))
         except ValidationError as error:
             first = error.errors()[0]
             where = first["loc"][0] if first["loc"] else "settings"

@@ -210,7 +210,20 @@ def test_any_question_gives_a_whole_page(question):
     from rereader.memory.runs import Run
     from rereader.schema import Budget, Usage
 
-    run = Run("r", question, "g", {}, {}, Budget(), "interrupted", 0.0, 0.0, Usage(), (), None)
+    run = Run(
+        id="r",
+        question=question,
+        graph="g",
+        settings={},
+        models={},
+        budget=Budget(),
+        status="interrupted",
+        created_at=0.0,
+        updated_at=0.0,
+        usage=Usage(),
+        document_ids=(),
+        answer=None,
+    )
     parsed = html5lib.parse(page(Report(run, (), (), (), ())), namespaceHTMLElements=False)
     assert "The run has no answer; it is interrupted." in text_of(parsed.find(".//main"))
     assert ElementTree.tostring(parsed)

@@ -1,6 +1,7 @@
 """Documents, chunks, vectors, records, working memory, runs: what goes in comes out, and nothing else."""
 
 import threading
+from dataclasses import fields
 from itertools import accumulate
 from random import Random
 
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 
 from rereader.memory.documents import BLOCK
 from rereader.memory.library import Library
-from rereader.memory.runs import Call, Step
+from rereader.memory.runs import Call, RunHead, Step
 from rereader.memory.vectors import Unit
-from rereader.schema import Budget, Chunk, InputError, Record, RecordKind, Span, StoreError, Usage
+from rereader.schema import Answer, Budget, Chunk, InputError, Record, RecordKind, Span, StoreError, Usage
 
 
 @pytest.fixture
@@ -237,6 +238,19 @@ def test_runs_and_steps_come_back(library):
     assert (run.settings, run.budget.tokens, run.document_ids, run.usage.calls) == ({"k": 1}, 5, ("d",), 1)
     with pytest.raises(InputError):
         library.runs.get("zzzz")
+
+
+def test_a_listed_run_says_what_the_run_says(library):
+    asked = {"graph": "g", "settings": {}, "models": {}, "budget": Budget()}
+    library.runs.create("one", question="Who?", document_ids=["b", "a"], **asked)
+    library.runs.create("two", question="And who else?", document_ids=[], parent="one", forked_at=2, **asked)
+    said = Answer(question="Who?", answer='"Kormel"\n', graph="g", run_id="one")
+    library.runs.add_step("one", Step(1, "gate", 0.0, 0.5, 0, {}, Usage()), Usage(calls=3), said)
+    library.runs.update("two", status="failed", failure="No model.")
+    listed, whole = library.runs.listed(), library.runs.all()
+    for name in (field.name for field in fields(RunHead)):
+        assert [getattr(run, name) for run in listed] == [getattr(run, name) for run in whole]
+    assert [run.said for run in listed] == [run.answer and run.answer.answer for run in whole] == [None, '"Kormel"\n']
 
 
 def test_remove_leaves_no_byte_of_the_document_behind(library):

@@ -13,7 +13,7 @@ def test_those_who_come_together_share_a_document_and_wait_for_nobody(chat, tmp_
     place = Place("rereader.cli.main:run", tmp_path, served(chat.url), environment(tmp_path, tmp_path / "models"))
     meeting = meet(place, seconds=5, processes=4, seed=0, gists_asked=lambda: gists(chat) - before)
     assert meeting.faults == []
-    assert 0 < meeting.kept < meeting.documents
+    assert 0 < meeting.kept < meeting.named
     assert meeting.gists_asked == meeting.gists_kept > 0
     assert meeting.visits.answered and meeting.visits.latency()["all"]["count"] > 5
 

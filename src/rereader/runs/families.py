@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
-from rereader.memory.runs import Run
+from rereader.memory.runs import RunHead
 
+Kind = TypeVar("Kind", bound=RunHead)
 Descent = Literal["first", "fork", "follow-up"]
 
 
 @dataclass(frozen=True)
-class Relative:
+class Relative(Generic[Kind]):
     """A run in its family.
 
     Args:
@@ -23,23 +24,23 @@ class Relative:
         last: Whether no sibling comes after it.
     """
 
-    run: Run
+    run: Kind
     depth: int
     descent: Descent
     last: bool
 
 
-def families(runs: Sequence[Run]) -> list[Relative]:
+def families(runs: Sequence[Kind]) -> list[Relative[Kind]]:
     """Runs family by family, the newest first; in a family each run comes before its children, the oldest first."""
     known = {run.id for run in runs}
-    children: dict[str, list[Run]] = {}
-    firsts: list[Run] = []
+    children: dict[str, list[Kind]] = {}
+    firsts: list[Kind] = []
     for run in sorted(runs, key=lambda run: run.created_at, reverse=True):
         if run.parent in known and run.parent is not None:
             children.setdefault(run.parent, []).append(run)
         else:
             firsts.append(run)
-    found: list[Relative] = []
+    found: list[Relative[Kind]] = []
     waiting = [Relative(run, 0, "first", last=True) for run in reversed(firsts)]
     while waiting:
         one = waiting.pop()

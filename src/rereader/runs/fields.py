@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from rereader.memory.library import Library
-from rereader.memory.runs import Run, Step
+from rereader.memory.runs import Run, RunHead, Step
+
+Kind = TypeVar("Kind", bound=RunHead)
 
 
-def seen(library: Library, run: Run) -> Run:
+def seen(library: Library, run: Kind) -> Kind:
     """A run with its true status: one that says it is running and that no process runs was killed."""
     if run.status == "running" and not library.is_at_work(run.id):
         return replace(run, status="interrupted")

@@ -9,7 +9,7 @@ from typing import Any
 
 from rereader.memory.heat import Heat
 from rereader.memory.library import Library
-from rereader.memory.runs import Run
+from rereader.memory.runs import ListedRun, Run
 from rereader.runs.differences import RunDiff
 from rereader.runs.digests import safe_run
 from rereader.runs.families import families
@@ -19,20 +19,6 @@ from rereader.schema import Record
 from rereader.server.plain import plain
 from rereader.tools.pathless import pathless, pathless_values
 
-_LISTED = (
-    "id",
-    "question",
-    "graph",
-    "status",
-    "created_at",
-    "updated_at",
-    "usage",
-    "document_ids",
-    "parent",
-    "forked_at",
-    "failure",
-)
-
 
 def listed_runs(library: Library, folders: Sequence[Path] = ()) -> list[dict[str, Any]]:
     """Every run in a few figures, forks and follow-ups below the run that they are of.
@@ -41,8 +27,8 @@ def listed_runs(library: Library, folders: Sequence[Path] = ()) -> list[dict[str
         library: Holds the runs.
         folders: See :func:`rereader.tools.pathless.pathless`; so below.
     """
-    found = families([safe_run(seen(library, run), folders) for run in library.runs.all()])
-    return [{**_listed(one.run), "depth": one.depth, "descent": one.descent} for one in found]
+    found = families([seen(library, run) for run in library.runs.listed()])
+    return [{**_listed(one.run, folders), "depth": one.depth, "descent": one.descent} for one in found]
 
 
 def whole_run(library: Library, run: Run, job: str | None, folders: Sequence[Path] = ()) -> dict[str, Any]:
@@ -91,9 +77,9 @@ def _safe_records(value: Any, folders: Sequence[Path]) -> Any:
     return {**safe, "model": pathless(value["model"], folders)} if "model" in value else safe
 
 
-def _listed(run: Run) -> dict[str, Any]:
-    fields = {name: plain(getattr(run, name)) for name in _LISTED}
-    return {**fields, "answer": run.answer.answer if run.answer else None}
+def _listed(run: ListedRun, folders: Sequence[Path]) -> dict[str, Any]:
+    fields = plain(run)
+    return {**fields, "failure": run.failure and pathless(run.failure, folders), "answer": fields.pop("said")}
 
 
 def _call_fields(asked: Asked) -> dict[str, Any]:

@@ -6,12 +6,11 @@ copied by way of these shapes. A test holds them against real answers, to the le
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, create_model
 
-from rereader.memory.runs import Run
+from rereader.memory.runs import Run, RunHead
 from rereader.runs.blame import Known
 from rereader.runs.estimating import StageEstimate
 from rereader.runs.families import Descent
@@ -24,10 +23,9 @@ from rereader.server.errors import Failure
 from rereader.server.jobs import Kind, State
 
 
-def _like(name: str, origin: type, about: str, /, *, without: Collection[str] = (), **more: Any) -> Any:
-    """A shape with the fields of another one but for some, and with more of its own."""
-    kept = {field: kind for field, kind in get_type_hints(origin).items() if field not in without}
-    fields: dict[str, Any] = {field: (kind, ...) for field, kind in {**kept, **more}.items()}
+def _like(name: str, origin: type, about: str, /, **more: Any) -> Any:
+    """A shape with the fields of another one, and with more of its own."""
+    fields: dict[str, Any] = {field: (kind, ...) for field, kind in {**get_type_hints(origin), **more}.items()}
     return create_model(name, __doc__=about, **fields)
 
 
@@ -133,10 +131,7 @@ class JobTold(BaseModel):
     error: Failure | None
 
 
-_LEFT_OUT = ("settings", "models", "budget")
-ListedRun = _like(
-    "ListedRun", Run, "A run in a list.", without=_LEFT_OUT, answer=str | None, depth=int, descent=Descent
-)
+ListedRun = _like("ListedRun", RunHead, "A run in a list.", answer=str | None, depth=int, descent=Descent)
 
 
 class TitledDocument(BaseModel):

@@ -32,7 +32,8 @@ class Meeting:
         seconds: How long each command took, by its kind.
         faults: What users were told that they should not have been, and what is wrong with the workspace.
         visits: What the readers of the server saw.
-        documents: Documents that were named to ``add`` and ``ask``, all processes together.
+        named: How often a document was named to ``add`` and ``ask``, all processes together.
+        texts: The texts of those documents, and of the one that is there at the beginning.
         kept: Documents that the workspace holds.
         gists_asked: Requests for a gist that reached the model.
         gists_kept: Gists that the workspace holds.
@@ -41,7 +42,8 @@ class Meeting:
     seconds: dict[str, list[float]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     visits: Visits = field(default_factory=Visits)
-    documents: int = 0
+    named: int = 0
+    texts: set[str] = field(default_factory=set)
     kept: int = 0
     gists_asked: int = 0
     gists_kept: int = 0
@@ -51,7 +53,7 @@ class Meeting:
         return {
             "commands": {kind: percentiles(found) for kind, found in self.seconds.items()},
             "requests": self.visits.latency(),
-            "documents_named": self.documents,
+            "documents_named": self.named,
             "documents_kept": self.kept,
             "gists_asked": self.gists_asked,
             "gists_kept": self.gists_kept,
@@ -88,10 +90,10 @@ def meet(place: Place, seconds: float, processes: int, seed: int, gists_asked: C
     that they come for it together; only one of them may make its memories, which ``gists_asked`` counts at the model.
     """
     meeting = Meeting()
+    text = document_text(_SENTENCES)
+    meeting.texts.add(text)
     with Library(place.workspace) as library:
-        first = library.documents.add(
-            document_text(_SENTENCES), title="first.txt", source="first.txt", loader="text/1"
-        ).id
+        first = library.documents.add(text, title="first.txt", source="first.txt", loader="text/1").id
     rounds = threading.Barrier(processes - 1)
     with serve(place.workspace, place.models, place.variables, place.folder) as server:
         until = time.monotonic() + seconds
@@ -137,7 +139,9 @@ class _Worker(threading.Thread):
 
     def _work(self, children: Children, folder: Path, turn: int) -> None:
         document = folder / f"document-{turn}.txt"
-        document.write_text(document_text(_SENTENCES, seed=100 + turn), encoding="utf-8")
+        text = document_text(_SENTENCES, seed=100 + turn)
+        self._meeting.texts.add(text)
+        document.write_text(text, encoding="utf-8")
         kind = "add" if self._rng.random() < 0.4 else "ask"
         common = [
             "--gist",
@@ -157,7 +161,7 @@ class _Worker(threading.Thread):
 
     def _note(self, kind: str, ended: Ended) -> None:
         self._meeting.seconds.setdefault(kind, []).append(ended.seconds)
-        self._meeting.documents += 1
+        self._meeting.named += 1
         said = ended.err.strip()
         if ended.code not in _GOOD or "busy" in said:
             self._meeting.faults.append(f"{kind}: exit code {ended.code}: {said[-300:]}")
@@ -168,10 +172,11 @@ def _look(place: Place, meeting: Meeting) -> None:
     with Library(place.workspace) as library:
         meeting.faults += problems(library)
         documents = library.documents.all()
-        lengths = Counter(document.length for document in documents)
         meeting.kept = len(documents)
-        meeting.faults += [
-            f"{count} documents of {length} characters" for length, count in lengths.items() if count > 1
-        ]
+        texts = [library.documents.slice(document.id, 0, document.length) for document in documents]
+        meeting.faults += [f"a text is kept {count} times" for count in Counter(texts).values() if count > 1]
+        for fault, strange in (("lost", meeting.texts - {*texts}), ("not anybody's", {*texts} - meeting.texts)):
+            if strange:
+                meeting.faults.append(f"{len(strange)} texts are {fault}")
         row = library.database.row("SELECT COUNT(*) FROM gists")
         meeting.gists_kept = int(row[0]) if row else 0
