@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from rereader.server.plain import plain
 from rereader.tools.pathless import pathless, pathless_values
 
 
-def listed_runs(library: Library, folders: Sequence[Path] = ()) -> list[dict[str, Any]]:
+def listed_runs(library: Library, folders: Sequence[Path] = ()) -> Iterator[dict[str, Any]]:
     """Every run in a few figures, forks and follow-ups below the run that they are of.
 
     Args:
@@ -28,7 +28,7 @@ def listed_runs(library: Library, folders: Sequence[Path] = ()) -> list[dict[str
         folders: See :func:`rereader.tools.pathless.pathless`; so below.
     """
     found = families([seen(library, run) for run in library.runs.listed()])
-    return [{**_listed(one.run, folders), "depth": one.depth, "descent": one.descent} for one in found]
+    return ({**_listed(one.run, folders), "depth": one.depth, "descent": one.descent} for one in found)
 
 
 def whole_run(library: Library, run: Run, job: str | None, folders: Sequence[Path] = ()) -> dict[str, Any]:
@@ -79,7 +79,8 @@ def _safe_records(value: Any, folders: Sequence[Path]) -> Any:
 
 def _listed(run: ListedRun, folders: Sequence[Path]) -> dict[str, Any]:
     fields = plain(run)
-    return {**fields, "failure": run.failure and pathless(run.failure, folders), "answer": fields.pop("said")}
+    answer = fields.pop("said")
+    return {**fields, "failure": run.failure and pathless(run.failure, folders), "answer": answer}
 
 
 def _call_fields(asked: Asked) -> dict[str, Any]:

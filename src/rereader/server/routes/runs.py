@@ -17,7 +17,7 @@ from rereader.runs.passages import passage
 from rereader.runs.places import place_of
 from rereader.runs.timeline import moment
 from rereader.schema import InputError
-from rereader.server.answers import Json
+from rereader.server.answers import Json, JsonRows
 from rereader.server.asked import Asked, ForkAsked, StepNumber
 from rereader.server.backend import Served
 from rereader.server.fields import diff_fields, heat_rounds, listed_runs, record_fields, step_detail, whole_run
@@ -44,7 +44,7 @@ MOST_RECORDS = 200
 @router.get("", response_model=list[ListedRun])
 def list_runs(backend: Served) -> Response:
     """Every run, forks and follow-ups below the run that they are of."""
-    return Json(listed_runs(backend.library, backend.folders))
+    return JsonRows(listed_runs(backend.library, backend.folders))
 
 
 @router.post("", status_code=202, response_model=Accepted)
