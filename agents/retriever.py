@@ -10,7 +10,7 @@ from rereader.agents.costs import Facts, StageCost, Work, costs
 from rereader.agents.indexer import ensure_index
 from rereader.agents.ledger import add_quotes, select, slices
 from rereader.agents.reranker import rerank, rerank_works
-from rereader.agents.searcher import BESIDE, Target, asked, rank_passages
+from rereader.agents.searcher import Target, asked, rank_passages
 
 _REMEMBERED = 50
 """Ranks kept in the step's detail."""
@@ -30,10 +30,9 @@ def retrieve(state: ReadingState, context: RunContext) -> Outcome:
     ranked = rank_passages(
         context,
         targets,
-        asked(state["question"]),
+        asked(state["question"], settings.beside),
         ranker=settings.ranker,
         bm25_weight=settings.bm25_weight,
-        beside=getattr(settings, "beside", BESIDE),  # a setting that graphs of others need not have
     )
     ranked = rerank(context, state["question"], ranked)
     chosen = select(context, ranked, settings.evidence_words)

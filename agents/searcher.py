@@ -1,9 +1,9 @@
-"""Searching a run's documents: BM25 over passages and cosine over vectors, added up.
+"""Searching a run's documents: words of passages and cosine over vectors, added up.
 
-BM25 is put on the cosine's scale as coverage: the share of a query's words that a passage holds, rare words counting
-more. Its third power goes into the sum, so that a passage with all of a question's rare words outweighs every cosine,
-and a chance hit of a word or two next to nothing. On development data this finds more than a sum of z-scores
-(docs/tables/choices.md).
+Words are put on the cosine's scale as the share of a query's words that a passage holds, rare words counting more; a
+word of the question counts in the passages beside it, too. The share's third power goes into the sum, so that a passage
+with all of a question's rare words outweighs every cosine, and a chance hit of a word or two next to nothing. On
+development data this finds more than a sum of z-scores, and more than BM25's own counts (docs/tables/choices.md).
 """
 
 from __future__ import annotations
@@ -26,9 +26,6 @@ DEPTH = 1000
 
 POWER = 3
 """Of coverage in the sum with the cosine."""
-
-BESIDE = 0.6
-"""What a word of the question counts that stands in a neighbouring passage only, unless something else is asked for."""
 
 LEADING_WORDS = 3
 """Words of a quote that the next wave searches for: a name and what it is the name of."""
@@ -65,16 +62,20 @@ class Scored:
 
 @dataclass(frozen=True)
 class Query:
-    """What is searched for: ``words`` by BM25, ``text`` by its vector unless it is empty; ``share`` is its trust."""
+    """What is searched for: ``words`` as such, ``text`` by its vector unless it is empty.
+
+    ``share`` is the trust in it; ``beside`` is what a word counts that stands in a neighbouring passage only.
+    """
 
     words: tuple[str, ...]
     text: str = ""
     share: float = 1.0
+    beside: float = 0.0
 
 
-def asked(question: str) -> Query:
+def asked(question: str, beside: float) -> Query:
     """The question as a query."""
-    return Query(tuple(content_words(question)), question)
+    return Query(tuple(content_words(question)), question, beside=beside)
 
 
 def hop(quote: str, question: str, share: float, frequency: Callable[[str], int]) -> Query:
@@ -106,17 +107,18 @@ def queries_of(
         return lambda word: context.library.fulltext.frequency(chunking, word)[0]
 
     hops = [hop(record.content, question, share, frequency_in(record)) for record, share in leads]
-    return [asked(question), *hops]
+    return [asked(question, context.settings.beside), *hops]
 
 
 def lexical_passages(
     context: RunContext, targets: Sequence[Target], query: Query, within: Collection[PassageKey] | None = None
 ) -> dict[PassageKey, float]:
-    """Coverage of a query's words by passages, to the power :data:`POWER`; ``within`` names those to look at."""
+    """Share of a query's words that passages hold, to :data:`POWER`; ``within`` names those to look at."""
     found: dict[PassageKey, float] = {}
     for target in targets:
         mine = None if within is None else [identity for position, identity in within if position == target.position]
-        for identity, share in context.library.fulltext.coverage(target.chunking.id, query.words, DEPTH, mine):
+        pairs = context.library.fulltext.shares(target.chunking.id, query.words, DEPTH, query.beside, mine)
+        for identity, share in pairs:
             found[target.position, identity] = share**POWER
     return found
 
@@ -124,7 +126,7 @@ def lexical_passages(
 def lexical_chunks(
     context: RunContext, targets: Sequence[Target], query: Query, held: Collection[Span] = ()
 ) -> dict[ChunkKey, float]:
-    """Coverage by chunks: that of their best passage, but for passages that are quoted already (``held``)."""
+    """Shares by chunks: that of their best passage, but for passages that are quoted already (``held``)."""
     best: dict[ChunkKey, float] = {}
     passages = lexical_passages(context, targets, query)
     for target in targets:
@@ -162,17 +164,6 @@ def dense_passages(
     return best
 
 
-def shared_passages(
-    context: RunContext, targets: Sequence[Target], query: Query, beside: float
-) -> dict[PassageKey, float]:
-    """Share of a query's words that passages hold, or at ``beside`` of the worth their neighbours, to :data:`POWER`."""
-    return {
-        (target.position, identity): share**POWER
-        for target in targets
-        for identity, share in context.library.fulltext.shares(target.chunking.id, query.words, DEPTH, beside)
-    }
-
-
 def rank_passages(
     context: RunContext,
     targets: Sequence[Target],
@@ -180,15 +171,14 @@ def rank_passages(
     *,
     ranker: str,
     bm25_weight: float,
-    beside: float = BESIDE,
 ) -> list[Scored]:
-    """Passages of the documents, best first. ``ranker`` is bm25, embedding or fused; see :func:`shared_passages`."""
+    """Passages of the documents, best first. ``ranker`` is bm25, embedding or fused."""
     if ranker == "bm25":
         return resolve(context, targets, bm25_passages(context, targets, query))
     vector = context.embed.embed([query.text], kind="query")[0]
     rankings = [Ranking(dense_passages(context, targets, vector))]
     if ranker == "fused":
-        rankings.append(Ranking(shared_passages(context, targets, query, beside), bm25_weight, absent=0.0))
+        rankings.append(Ranking(lexical_passages(context, targets, query), bm25_weight, absent=0.0))
     return resolve(context, targets, add_up(rankings))
 
 

@@ -25,6 +25,7 @@ class ReadingSettings:
         passage_words: Neighbouring sentences of a chunk are joined to passages of about so many words.
         evidence_words: Most words of evidence that an answer is written from.
         bm25_weight: Weight of BM25, as a power of the share of the words that are covered, beside the cosine.
+        beside: What a word of the question counts that stands in a neighbouring passage only.
         max_new_tokens: Most tokens of an answer.
         answer: False stops after the evidence is found (used to measure retrieval alone).
         decline_below: Decline when the confidence (0 to 1) is below this.
@@ -37,6 +38,7 @@ class ReadingSettings:
     passage_words: Annotated[Positive, FIRST_STEP] = 20
     evidence_words: Annotated[Positive, EVERY_STEP] = 300
     bm25_weight: Annotated[float, EVERY_STEP] = 1.5
+    beside: Annotated[Share, EVERY_STEP] = 0.6
     max_new_tokens: Annotated[Positive, EVERY_STEP] = 48
     answer: Annotated[bool, EVERY_STEP] = True
     decline_below: Annotated[Share, EVERY_STEP] = 0.2

@@ -20,8 +20,7 @@ from rereader.agents.context import Work
 from rereader.agents.fixing import fixed_by
 from rereader.agents.indexer import index
 from rereader.agents.retriever import retrieve
-from rereader.agents.searcher import BESIDE
-from rereader.agents.settings import RankingSettings, Share
+from rereader.agents.settings import RankingSettings
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
 
@@ -33,12 +32,10 @@ class RetrievalSettings(RankingSettings):
     Args:
         ranker: Which ranking to use.
         memory: What is embedded; retrieval works on raw passages.
-        beside: What a word of the question counts that stands in a neighbouring passage only (0 to 1).
     """
 
     ranker: Annotated[Literal["fused", "bm25", "embedding"], fixed_by("index", "retrieve")] = "fused"
     memory: Annotated[Literal["raw"], fixed_by("index")] = "raw"
-    beside: Annotated[Share, fixed_by("retrieve")] = BESIDE
 
 
 @reading_graph("retrieval", system="BM25 + embedding", honesty="baseline", settings=RetrievalSettings)

@@ -7,7 +7,7 @@ its words with the table.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rereader.memory.database import Database
 
@@ -88,12 +88,19 @@ class FullText:
         ideal = sum(self.rarity(*self.frequency(chunking, word)) for word in sorted(set(words)))
         return [(i, score * (1 + K1 * (1 - B + B * lengths[i] / mean)) / (1 + K1) / ideal) for i, score in found]
 
-    def shares(self, chunking: int, words: Sequence[str], limit: int, beside: float) -> list[tuple[int, float]]:
+    def shares(
+        self,
+        chunking: int,
+        words: Sequence[str],
+        limit: int,
+        beside: float,
+        within: Collection[int] | None = None,
+    ) -> list[tuple[int, float]]:
         """Best passages by the share of the words that each holds, rare words counting more (0 to 1), best first.
 
         A word counts once, however often it stands in a passage, and ``beside`` if it stands in the passage before or
         after only: a sentence is often about what the one before it names. Words that no passage holds count as the
-        rarest.
+        rarest. ``within`` names the passages to look at; what stands beside them may lie outside.
         """
         first, total = self._first(chunking), self._size(chunking)[0]
         found: dict[int, float] = {}
@@ -106,7 +113,10 @@ class FullText:
             worth = dict.fromkeys((place for place in near if first <= place < first + total), beside)
             for identity, value in (worth | dict.fromkeys(held, 1.0)).items():
                 found[identity] = found.get(identity, 0.0) + rarity * value
-        best = sorted((pair for pair in found.items() if pair[1] > 0), key=lambda pair: (-pair[1], pair[0]))
+        wanted = found.keys() if within is None else found.keys() & set(within)
+        best = sorted(
+            ((place, found[place]) for place in wanted if found[place] > 0), key=lambda pair: (-pair[1], pair[0])
+        )
         return [(identity, worth / ideal) for identity, worth in best[:limit]]
 
     def _holders(self, chunking: int, word: str) -> list[int]:

@@ -128,6 +128,29 @@ def test_words_of_a_neighbour_count_less_than_own_ones(library):
     assert library.fulltext.shares(chunking, [], 9, 0.5) == library.fulltext.shares(chunking, ["wasp"], 9, 0.5) == []
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(["fox", "dog", "cat", "owl"]), min_size=1, max_size=5), min_size=1, max_size=9),
+    st.sets(st.sampled_from(["fox", "dog", "owl", "wasp"]), max_size=4),
+    st.sampled_from([0.0, 0.4, 1.0]),
+    st.sets(st.integers(0, 8)) | st.none(),
+)
+def test_shares_are_those_of_a_plain_count(tmp_path_factory, passages, words, beside, within):
+    texts = [" ".join(words) + ". " for words in passages]
+    with Library(tmp_path_factory.mktemp("shares")) as library:
+        chunking, first = by_hand(library, texts)
+        asked = None if within is None else [first + place for place in within if place < len(texts)]
+        found = library.fulltext.shares(chunking, sorted(words), 99, beside, asked)
+        rarity = {word: library.fulltext.rarity(*library.fulltext.frequency(chunking, word)) for word in words}
+    expected = {}
+    for place in range(len(texts)):
+        near = [word for other in (place - 1, place + 1) if 0 <= other < len(texts) for word in passages[other]]
+        worth = sum(rarity[w] * (1 if w in passages[place] else beside if w in near else 0) for w in words)
+        if worth and (within is None or place in within):
+            expected[first + place] = pytest.approx(worth / sum(rarity.values()))
+    assert dict(found) == expected
+
+
 def test_passages_of_a_chunking_are_counted_once(library, monkeypatch):
     document = library.documents.add("A ferryman. " * 20, title="b", source="b", loader="t")
     chunking = cut(library, document, 12)

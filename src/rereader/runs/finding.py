@@ -93,10 +93,9 @@ def find_passages(
     ranked = rank_passages(
         context,
         targets,
-        asked(query),
+        asked(query, settings.beside),
         ranker="fused",
         bm25_weight=settings.bm25_weight,
-        beside=settings.beside,
     )
     return _found(context, ranked[:limit])
 
