@@ -1,4 +1,4 @@
-"""Model calls of a step: reserved first and charged afterwards; what a failed batch had finished; time that is waiting."""
+"""Model calls of a step: reserved first, charged afterwards, kept when their batch fails; waiting is no work."""
 
 import threading
 import time

@@ -1,7 +1,7 @@
 """Bad input through the command line, from files to workspaces: one line that says so, and the documented exit code.
 
-Files made to exhaust or to escape are in test_hostile_files.py, servers that fail in test_endpoints.py, odd texts in the
-place of any argument in test_any_argument.py.
+Files made to exhaust or to escape are in test_hostile_files.py, servers that fail in test_endpoints.py, odd texts in
+the place of any argument in test_any_argument.py.
 """
 
 import ctypes
