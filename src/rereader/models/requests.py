@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rereader.models.failures import Server, attempt, explain, said, status_of
@@ -57,7 +57,7 @@ class Requests:
         async with self._gate:
             return await self._attempt(turns, options, send)
 
-    async def stream(self, turns: Sequence[Turn], options: Mapping[str, Any]) -> Stream:
+    async def stream(self, turns: Sequence[Turn], options: Mapping[str, Any]) -> AsyncGenerator[AIMessageChunk, None]:
         """The reply in chunks; only what fails before the first one is tried again.
 
         Raises:
