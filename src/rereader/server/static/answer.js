@@ -6,7 +6,7 @@ import { awaiting } from "./errors.js";
 import { count, several, stateHint, stateWords } from "./format.js";
 import { appendShown, said, Slice } from "./text.js";
 
-const FOUND = "What it has found so far is kept: its steps show the memory and the quotes, and Resume goes on from there.";
+const FOUND = "What it has found is kept: its steps show the memory and the quotes, and Resume goes on from there.";
 
 function marker(number, show) {
   return button(
