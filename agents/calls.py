@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
+from rereader.agents.call_log import CallLog
 from rereader.memory.calls import CallCache, call_key
 from rereader.memory.replies import (
     TokenScores,
@@ -36,7 +36,7 @@ from rereader.models.kvmemory import Compression, KVMemory
 from rereader.models.loss_windows import tokens_read
 from rereader.prompts.loader import Piece, SlotValue, Template, as_pieces, prompt_sha256, references
 from rereader.prompts.openings import OPENING, compressing, opening_digest
-from rereader.schema import BudgetMeter, Interrupted, Usage
+from rereader.schema import RereaderError
 from rereader.tools.attended import Cue
 
 
@@ -53,65 +53,11 @@ class Request:
         return self.template.render(**self.slots)
 
 
-@dataclass(frozen=True)
-class Done:
-    """Work that a step did itself, none of it from a cache, and how long it took; see ``costs.Work`` for the units."""
-
-    kind: str
-    model: str
-    seconds: float
-    amount: float = 0.0
-    written: int = 0
-    calls: int = 0
-
-
-class Stop(threading.Event):
-    """Set when the user asks to stop, and when the budget's time is over: a model ends at its next token then."""
-
-    def __init__(self, asked: Cancel, meter: BudgetMeter) -> None:
-        super().__init__()
-        self._asked = asked
-        self._meter = meter
-
-    def is_set(self) -> bool:
-        """Whether to stop."""
-        return self._asked.is_set() or self._meter.out_of_time
-
-
-@dataclass
-class CallLog:
-    """What the calls of a step are charged to and written in."""
-
-    meter: BudgetMeter
-    usage: Usage
-    document_ids: tuple[str, ...]
-    cancel: Cancel
-    calls: list[Call] = field(default_factory=list)
-    done: list[Done] = field(default_factory=list)
-    warn: Callable[[str], None] = field(default=lambda _text: None)
-
-    def note(self, kind: str, model: str, started: float, *, amount: float, written: int = 0, calls: int = 0) -> None:
-        """Write down finished work that began at ``started`` (``time.monotonic``)."""
-        self.done.append(Done(kind, model, time.monotonic() - started, amount, written, calls))
-
-    @contextmanager
-    def stopping(self) -> Iterator[Cancel]:
-        """What a model asks whether to stop.
-
-        Raises:
-            BudgetSpent: If it was the time that stopped the model.
-            Interrupted: If it was the user.
-        """
-        try:
-            yield Stop(self.cancel, self.meter)
-        except Interrupted:
-            if not self.cancel.is_set():
-                self.meter.reserve(tokens=0, calls=0)
-            raise
-
-
-Run = Callable[[Sequence[int], Cancel], list[bytes]]
+T = TypeVar("T")
+Run = Callable[[Sequence[int], Cancel], Sequence[T]]
 """Calls the model for the positions that no reply was found for, until told to stop."""
+Pack = Callable[[T], bytes]
+"""What of a result is stored."""
 
 
 @dataclass(frozen=True)
@@ -148,15 +94,16 @@ class Caller:
             "seed": sampling.seed,
         }
 
-        def run(todo: Sequence[int], stop: Cancel) -> list[bytes]:
+        def run(todo: Sequence[int], stop: Cancel) -> list[Generation]:
             prompts = [batch.prompts[i] for i in todo]
-            started = time.monotonic()
+            started = self._begin()
             replies = self.model.generate(prompts, sampling, stop)
             self._note("generate", batch, todo, started, sum(reply.completion_tokens for reply in replies))
-            return [pack_generation(reply) for reply in replies]
+            return replies
 
         batch = self._batch(requests)
-        replies = self._replies("generate", batch, [settings] * len(requests), sampling.max_new_tokens, run)
+        every = [settings] * len(requests)
+        replies = self._replies("generate", batch, every, sampling.max_new_tokens, run, pack_generation)
         generations = [unpack_generation(reply) for reply, _ in replies]
         read = [generation.prompt_tokens for generation in generations]
         # An endpoint counts more exactly afterwards than we can before; a batch of it may pass the budget by the error.
@@ -173,12 +120,12 @@ class Caller:
         null_prompt = null.prompt if null else None
         settings = {"options": list(options), "null": prompt_sha256(null_prompt) if null_prompt else ""}
 
-        def run(todo: Sequence[int], stop: Cancel) -> list[bytes]:
+        def run(todo: Sequence[int], stop: Cancel) -> list[Float32Array]:
             prompts = [batch.prompts[i] for i in todo]
-            started = time.monotonic()
+            started = self._begin()
             rows = self.model.choose(prompts, options, null_prompt, stop)
             self._note("score", batch, todo, started)
-            return [pack_floats(row) for row in rows]
+            return list(rows)
 
         batch = self._batch(requests)
         if null_prompt and batch.sizes:
@@ -188,12 +135,12 @@ class Caller:
     def log_likelihood(self, requests: Sequence[Request], continuations: Sequence[str]) -> Float32Array:
         """Log-probability of ``continuations[i]`` after request ``i``: float32 [n]."""
 
-        def run(todo: Sequence[int], stop: Cancel) -> list[bytes]:
+        def run(todo: Sequence[int], stop: Cancel) -> list[Float32Array]:
             prompts, wanted = [batch.prompts[i] for i in todo], [continuations[i] for i in todo]
-            started = time.monotonic()
+            started = self._begin()
             values = self.model.log_likelihood(prompts, wanted, stop)
             self._note("score", batch, todo, started)
-            return [pack_floats(values[i : i + 1]) for i in range(len(todo))]
+            return [values[i : i + 1] for i in range(len(todo))]
 
         batch = self._batch(requests)
         added = self.model.count_tokens(continuations)
@@ -227,18 +174,18 @@ class Caller:
         batch = self._batch([request])
         places, asked = (request.template.places(name, request.slots) for name in (slot, "question"))
 
-        def run(_: Sequence[int], stop: Cancel) -> list[bytes]:
-            started = time.monotonic()
+        def run(_: Sequence[int], stop: Cancel) -> list[TokenScores]:
+            started = self._begin()
             found = self.model.attention(batch.prompts[0], heads, stop, keep, whole=whole)
             row = cue.of(found, [found.ranges[place] for place in asked])
             scores = TokenScores(tuple(row[slice(*found.ranges[place])] for place in places), found.read)
-            self._log.note("score", self.model.name, started, amount=found.read, calls=1)
-            return [pack_scores(scores)]
+            self._log.note("score", self.model.name, started + self.model.waited, amount=found.read, calls=1)
+            return [scores]
 
         settings: dict[str, Any] = {"heads": [list(head) for head in heads], "cue": cue.name, "slot": slot}
         if keep is not None and keep.precision != "exact":
             settings["precision"] = keep.precision
-        [(reply, cached)] = self._replies("look", batch, [settings], 0, run)
+        [(reply, cached)] = self._replies("look", batch, [settings], 0, run, pack_scores)
         scores = unpack_scores(reply)
         self._log.meter.refund(tokens=batch.sizes[0] - scores.read)
         self._charge(scores.read, 0, cached=cached)
@@ -258,14 +205,14 @@ class Caller:
         ids = [token for found in self.model.token_ids([*before, *text]) for token in found]
         batch = _Batch([request.prompt], [tokens_read(len(ids), lengths, first)])
 
-        def run(todo: Sequence[int], stop: Cancel) -> list[bytes]:
-            started = time.monotonic()
+        def run(todo: Sequence[int], stop: Cancel) -> list[Float32Array]:
+            started = self._begin()
             found = self.model.token_losses(ids, lengths, first, stop)
             self._note("score", batch, todo, started)
-            return [pack_floats(found[:, first:].reshape(-1))]
+            return [found[:, first:].reshape(-1)]
 
         settings = {"lengths": list(lengths), "first": first}
-        [(reply, cached)] = self._replies("losses", batch, [settings], 0, run)
+        [(reply, cached)] = self._replies("losses", batch, [settings], 0, run, pack_floats)
         self._charge(batch.sizes[0], 0, cached=cached)
         self._record("losses", request, f"{len(ids) - first} tokens", batch.sizes[0], 0, cached=cached)
         return unpack_floats(reply).reshape(len(lengths), -1)
@@ -281,7 +228,7 @@ class Caller:
         prompts = [compressing(text) for text in texts]
         batch, meter = _Batch(prompts, self.model.compress_tokens(prompts, compression)), self._log.meter
         meter.reserve(tokens=sum(batch.sizes), calls=len(prompts))
-        started = time.monotonic()
+        started = self._begin()
         try:
             with self._log.stopping() as stop:
                 blocks = self.model.compress_kv(prompts, compression, stop)
@@ -305,9 +252,9 @@ class Caller:
         requests: Sequence[Request],
         batch: _Batch,
         settings: Sequence[Mapping[str, Any]],
-        run: Run,
+        run: Run[Float32Array],
     ) -> Float32Array:
-        replies = self._replies(method, batch, settings, 0, run)
+        replies = self._replies(method, batch, settings, 0, run, pack_floats)
         scores = [unpack_floats(reply) for reply, _ in replies]
         for request, row, size, (_, cached) in zip(requests, scores, batch.sizes, replies, strict=True):
             self._charge(size, 0, cached=cached)
@@ -324,7 +271,8 @@ class Caller:
         batch: _Batch,
         settings: Sequence[Mapping[str, Any]],
         max_new_tokens: int,
-        run: Run,
+        run: Run[T],
+        pack: Pack[T],
     ) -> list[tuple[bytes, bool]]:
         """Each request's reply, and whether it came from the cache; ``run`` is given the positions that did not."""
         if not batch.prompts:
@@ -336,21 +284,36 @@ class Caller:
         found = self._cache.get(keys)
         todo = {key: i for i, key in enumerate(keys) if key not in found}
         try:
-            with self._log.stopping() as stop:
-                fresh = dict(zip(todo, run(list(todo.values()), stop), strict=True)) if todo else {}
+            with self._log.stopping() as stop, self._keeping(method, list(todo), pack):
+                results = run(list(todo.values()), stop) if todo else []
         except BaseException:
             self._log.meter.refund(tokens=needed)
             raise
         for text in self.model.notices():
             self._log.warn(text)
+        fresh = {key: pack(result) for key, result in zip(todo, results, strict=True)}
         if fresh:
             self._cache.put(method, fresh, self._log.document_ids)
         self._log.usage.serial_depth += 1
         return [(found.get(key) or fresh[key], key in found) for key in keys]
 
+    @contextmanager
+    def _keeping(self, method: str, keys: Sequence[str], pack: Pack[T]) -> Iterator[None]:
+        """Store what a batch has finished when it fails, so that whoever goes on does not pay for it again."""
+        try:
+            yield
+        except RereaderError as error:
+            if finished := {keys[position]: pack(result) for position, result in error.finished.items()}:
+                self._cache.put(method, finished, self._log.document_ids)
+            raise
+
+    def _begin(self) -> float:
+        """When work begins, less what the model has waited so far: what it waits from now on is to be added."""
+        return time.monotonic() - self.model.waited
+
     def _note(self, kind: str, batch: _Batch, todo: Sequence[int], started: float, written: int = 0) -> None:
-        tokens = sum(batch.sizes[i] for i in todo)
-        self._log.note(kind, self.model.name, started, amount=tokens, written=written, calls=len(todo))
+        begun, tokens = started + self.model.waited, sum(batch.sizes[i] for i in todo)
+        self._log.note(kind, self.model.name, begun, amount=tokens, written=written, calls=len(todo))
 
     def _charge(self, prompt_tokens: int, completion_tokens: int, *, cached: bool) -> None:
         usage = self._log.usage

@@ -17,7 +17,8 @@ from typing import Any
 from rereader.agents.actions import ActionError
 from rereader.agents.actor import Done, answer_of
 from rereader.agents.authors import ACTOR, EXCHANGE, PLANNER, SUBREADER
-from rereader.agents.calls import Caller, Request, Stop
+from rereader.agents.call_log import Stop
+from rereader.agents.calls import Caller, Request
 from rereader.agents.context import RunContext
 from rereader.agents.desk import DOC, Desk, Turn, Variable, history
 from rereader.agents.planner import metadata

@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypedDict
 import psutil
 from langgraph.runtime import Runtime
 
-from rereader.agents.calls import Caller, CallLog, Done
+from rereader.agents.call_log import CallLog, Done
+from rereader.agents.calls import Caller
 from rereader.agents.costs import Facts, StageCost, cost_of
 from rereader.agents.embed_calls import EmbedCaller
 from rereader.agents.fixing import roles_of
@@ -37,6 +38,9 @@ from rereader.schema import (
     Usage,
 )
 from rereader.schema.usage import difference
+
+WAITING = "waiting"
+"""What seconds are charged to in which a step's models could not compute; they are no part of what its stage takes."""
 
 
 class ReadingState(TypedDict, total=False):
@@ -108,6 +112,10 @@ class RoleModels(Protocol):
     @property
     def loads(self) -> Sequence[tuple[str, float, float]]:
         """Models loaded so far: name, when it began (``time.monotonic``), seconds."""
+
+    @property
+    def waited(self) -> float:
+        """Seconds that calls of the loaded models have waited so far; see :attr:`LanguageModel.waited`."""
 
 
 class Closing(Protocol):
@@ -246,15 +254,16 @@ class RunContext:
         """What identifies the run's way of cutting documents."""
         return f"{self.settings.cut};tokens={self.counter.name}"
 
-    def worked(self, clock: float, seconds: float) -> list[dict[str, Any]]:
+    def worked(self, clock: float, seconds: float, waited: float) -> list[dict[str, Any]]:
         """What the step did and how long each part took, so that later runs can be foretold.
 
         Args:
             clock: When the step began (``time.monotonic``).
             seconds: How long it took; what no part accounts for is the ``rest``.
+            waited: How long of that its models waited.
         """
         loads = [Done("load", name, load) for name, began, load in self.models.loads if began >= clock]
-        done = [*self.log.done, *loads]
+        done = [*self.log.done, *loads, *([Done(WAITING, "", waited)] if waited else [])]
         rest = max(0.0, seconds - sum(part.seconds for part in done))
         length = sum(document.length for document in self.documents)
         return [asdict(part) for part in (*done, Done("rest", "", rest, amount=length))]
@@ -304,7 +313,7 @@ def node(name: str, work: Work) -> Node:
         before = context.usage.model_copy(deep=True)
         context.take_up()
         warned = len(context.warnings) if number > 1 else 0  # the first step keeps what was said before it
-        started, clock = time.time(), time.monotonic()
+        started, clock, waiting = time.time(), time.monotonic(), context.models.waited
         try:
             outcome = work(state, context)
         except Interrupted as error:  # a model knows of no run
@@ -314,11 +323,14 @@ def node(name: str, work: Work) -> Node:
         except BudgetSpent as error:
             context.warn(str(error))
             outcome = Outcome({"status": "budget_spent"}, {"stopped": error.message})
-        seconds = time.monotonic() - clock
-        detail = {**outcome.detail, "warnings": context.warnings[warned:], "work": context.worked(clock, seconds)}
+        seconds, waited = time.monotonic() - clock, context.models.waited - waiting
+        work_done = context.worked(clock, seconds, waited)
+        detail = {**outcome.detail, "warnings": context.warnings[warned:], "work": work_done}
         if number == 1 and context.estimate:
             detail["estimate"] = dict(context.estimate)
-        context.usage.add_seconds(name, seconds)
+        context.usage.add_seconds(name, seconds - waited)
+        if waited:
+            context.usage.add_seconds(WAITING, waited)
         context.usage.peak_host_bytes = max(context.usage.peak_host_bytes, peak_memory())
         version = outcome.update.get("memory_version", state.get("memory_version", 0))
         step = Step(

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 from numpy.typing import NDArray
 
-from rereader.agents.calls import CallLog
+from rereader.agents.call_log import CallLog
 from rereader.memory.calls import CallCache, call_key
 from rereader.memory.replies import pack_floats, unpack_floats
 from rereader.models.base import Embedder, TextKind

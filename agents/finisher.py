@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rereader.agents.claims import claims_of
 from rereader.agents.context import Outcome, ReadingState, RunContext
-from rereader.agents.ledger import in_document_order, quote_scores, quotes
+from rereader.agents.evidence import evidence_of, quote_scores
+from rereader.agents.ledger import in_document_order, quotes
 from rereader.agents.notes import notes
 from rereader.agents.quoter import quote_sources
 from rereader.memory.runs import Step
-from rereader.schema import Answer, Evidence, Match, Record, Span
+from rereader.schema import Answer, Record, Span
 from rereader.schema.answer import Status
-from rereader.tools.citations import supports
 
 NOT_STATED = "I found no answer to this in the text."
 
@@ -44,7 +44,9 @@ def assemble(state: ReadingState, context: RunContext, steps: list[Step], scores
         question=state["question"],
         answer=NOT_STATED if declined else text,
         claims=claims,
-        evidence=_evidence(evidence, text, steps, {**quote_scores(steps), **scores}, context),
+        evidence=evidence_of(
+            context.library, context.documents, evidence, steps, {**quote_scores(steps), **scores}, text
+        ),
         declined=declined,
         confidence=drafted.get("confidence"),
         status=status,
@@ -77,49 +79,3 @@ def _search(state: ReadingState, context: RunContext) -> Outcome:
 def _status(state: ReadingState) -> Status:
     status = state.get("status", "answered")
     return status if status in ("declined", "budget_spent") else "answered"  # type: ignore[return-value]
-
-
-def _evidence(
-    records: Sequence[Record], text: str, steps: Sequence[Step], scores: Mapping[str, float], context: RunContext
-) -> list[Evidence]:
-    matches = {identity: match for step in steps for identity, match in step.detail.get("matches", {}).items()}
-    made: list[Evidence] = []
-    for document in context.documents:
-        spans = [record.spans[0] for record in records if record.spans[0].document_id == document.id]
-        lines = context.library.documents.lines_of(document.id, [span.start for span in spans])
-        places = context.library.documents.places_at(document.id, [at for span in spans for at in _edges(span)])
-        for record in (record for record in records if record.spans[0].document_id == document.id):
-            span = record.spans[0]
-            source = context.library.documents.text_of(span)
-            made.append(
-                Evidence(
-                    document=document.title,
-                    document_id=document.id,
-                    start=span.start,
-                    end=span.end,
-                    quote=source,
-                    match=Match(matches.get(record.id, Match.EXACT)),
-                    verified=source == record.content,
-                    supports=round(supports(text, source), 3) if text else None,
-                    score=scores.get(record.id),
-                    line=lines[span.start],
-                    **_where(places, span),
-                    record=record.id,
-                )
-            )
-    return made
-
-
-def _edges(span: Span) -> tuple[int, int]:
-    return span.start, max(span.start, span.end - 1)
-
-
-def _where(places: Mapping[int, Mapping[str, str]], span: Span) -> dict[str, str]:
-    """The places a quote begins in; page, row and time also say where it ends, if that is another one."""
-    first, last = (places[at] for at in _edges(span))
-    found = dict(first)
-    for kind in ("page", "row", "time"):
-        begun, ended = first.get(kind), last.get(kind)
-        if begun is not None and ended is not None and begun != ended:
-            found[kind] = f"{begun} to {ended}" if "-" in begun + ended else f"{begun}-{ended}"
-    return found

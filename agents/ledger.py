@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rereader.agents.context import ReadingState, RunContext
+from rereader.agents.evidence import quote_scores
 from rereader.agents.searcher import Scored
-from rereader.memory.runs import Step
 from rereader.prompts.loader import Piece
 from rereader.schema import Record, RecordKind, Span
 from rereader.tools.words import count_words
@@ -19,14 +19,6 @@ _MOST_MISFITS = 20
 def quotes(state: ReadingState, context: RunContext) -> list[Record]:
     """Quotes in the working memory, in the order they were found."""
     return [entry.record for entry in context.memory.read(state.get("memory_version", 0), "quote")]
-
-
-def quote_scores(steps: Sequence[Step]) -> dict[str, float]:
-    """Score of each quote when it was added, by record id, from the steps' details."""
-    scores: dict[str, float] = {}
-    for step in steps:
-        scores |= step.detail.get("scores", {})
-    return scores
 
 
 def seeds(state: ReadingState, context: RunContext) -> list[tuple[Record, float]]:

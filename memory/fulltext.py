@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from rereader.memory.database import Database
 
@@ -15,12 +16,20 @@ K1 = 1.2
 B = 0.75
 
 
+class _Size(NamedTuple):
+    """How many passages a chunking has, characters of the mean one, and the first one's id; the others' follow it."""
+
+    total: int
+    mean: float
+    first: int
+
+
 class FullText:
     """Ranks passages by BM25 as FTS5 computes it (k1 = 1.2, b = 0.75)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sizes: dict[int, tuple[int, float]] = {}
+        self._sizes: dict[int, _Size] = {}
 
     def create(self, chunking: int) -> None:
         """Make the empty index of a chunking."""
@@ -83,7 +92,7 @@ class FullText:
         found = self.search(chunking, words, limit, within)
         if not found:
             return []
-        _, mean = self._size(chunking)
+        mean = self._size(chunking).mean
         lengths = self._lengths([identity for identity, _ in found])
         ideal = sum(self.rarity(*self.frequency(chunking, word)) for word in sorted(set(words)))
         return [(i, score * (1 + K1 * (1 - B + B * lengths[i] / mean)) / (1 + K1) / ideal) for i, score in found]
@@ -102,22 +111,24 @@ class FullText:
         after only: a sentence is often about what the one before it names. Words that no passage holds count as the
         rarest. ``within`` names the passages to look at; what stands beside them may lie outside.
         """
-        first, total = self._first(chunking), self._size(chunking)[0]
-        found: dict[int, float] = {}
-        ideal = 0.0
+        import numpy as np  # whoever only looks at a workspace needs no arrays
+
+        total, _, first = self._size(chunking)
+        found, ideal = np.zeros(total + 2), 0.0  # with a place before the first passage and one after the last
         for word in sorted(set(words)):
-            held = self._holders(chunking, word)
+            held = np.array(self._holders(chunking, word), dtype=np.int64) - first + 1
             rarity = self.rarity(len(held), total)
             ideal += rarity
-            near = (place for identity in held for place in (identity - 1, identity + 1))
-            worth = dict.fromkeys((place for place in near if first <= place < first + total), beside)
-            for identity, value in (worth | dict.fromkeys(held, 1.0)).items():
-                found[identity] = found.get(identity, 0.0) + rarity * value
-        wanted = found.keys() if within is None else found.keys() & set(within)
-        best = sorted(
-            ((place, found[place]) for place in wanted if found[place] > 0), key=lambda pair: (-pair[1], pair[0])
-        )
-        return [(identity, worth / ideal) for identity, worth in best[:limit]]
+            worth = np.zeros(total + 2)
+            worth[held - 1] = worth[held + 1] = beside
+            worth[held] = 1.0
+            found += rarity * worth
+        places = np.flatnonzero(found[1:-1] > 0)
+        if within is not None:
+            places = places[np.isin(places + first, list(within))]
+        values = found[1:-1][places]
+        best = np.argsort(-values, kind="stable")[:limit]  # of equals the one that stands first
+        return [(int(places[at]) + first, float(values[at]) / ideal) for at in best]
 
     def _holders(self, chunking: int, word: str) -> list[int]:
         """Ids of the passages that hold a word (any form with its stem)."""
@@ -125,23 +136,18 @@ class FullText:
         query = f'"{word.replace(chr(34), "")}"'
         return [row[0] for row in self._database.rows(f"SELECT rowid FROM {table} WHERE {table} MATCH ?", (query,))]
 
-    def _first(self, chunking: int) -> int:
-        """The id of the first passage; those of a chunking follow one another in the text's order."""
-        found = self._database.row("SELECT COALESCE(MIN(id), 0) FROM passages WHERE chunking = ?", (chunking,))
-        return int(found[0]) if found else 0
-
     def _lengths(self, identities: Sequence[int]) -> dict[int, int]:
         """Characters of each named passage."""
         marks = ",".join("?" * len(identities))
         rows = self._database.rows(f"SELECT id, end - start FROM passages WHERE id IN ({marks})", tuple(identities))
         return {row[0]: row[1] for row in rows}
 
-    def _size(self, chunking: int) -> tuple[int, float]:
-        """Number of passages, and characters of the mean one. A chunking never changes and no other gets its id."""
+    def _size(self, chunking: int) -> _Size:
+        """What a chunking holds. It never changes, and no other gets its id."""
         if chunking not in self._sizes:
-            query = "SELECT COUNT(*), COALESCE(AVG(end - start), 1.0) FROM passages WHERE chunking = ?"
-            [(total, mean)] = self._database.rows(query, (chunking,))
-            self._sizes[chunking] = (total, mean)
+            values = "COUNT(*), COALESCE(AVG(end - start), 1.0), COALESCE(MIN(id), 0)"
+            [row] = self._database.rows(f"SELECT {values} FROM passages WHERE chunking = ?", (chunking,))
+            self._sizes[chunking] = _Size(*row)
         return self._sizes[chunking]
 
     @staticmethod
@@ -165,4 +171,4 @@ class FullText:
         table = f"fulltext_{chunking:d}"
         query = f'"{word.replace(chr(34), "")}"'
         held = self._database.row(f"SELECT COUNT(*) FROM {table} WHERE {table} MATCH ?", (query,))
-        return (held[0] if held else 0), self._size(chunking)[0]
+        return (held[0] if held else 0), self._size(chunking).total

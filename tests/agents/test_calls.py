@@ -1,17 +1,21 @@
-"""Calls that compress: what goes through the model is reserved first and charged afterwards."""
+"""Model calls of a step: reserved first, charged afterwards, kept when their batch fails; waiting is no work."""
 
 import threading
+import time
 
 import pytest
 from local_models import wrap
 
-from rereader.agents.calls import Caller, CallLog
+from rereader.agents.call_log import CallLog
+from rereader.agents.calls import Caller, Request
 from rereader.memory.calls import CallCache
 from rereader.memory.database import Database
+from rereader.models.base import Generation, Sampling
 from rereader.models.kvmemory import Compression
-from rereader.prompts.loader import Piece
+from rereader.models.scripted import ScriptedModel
+from rereader.prompts.loader import Piece, load
 from rereader.prompts.openings import compressing
-from rereader.schema import Budget, BudgetMeter, BudgetSpent, InputError, Usage
+from rereader.schema import Budget, BudgetMeter, BudgetSpent, InputError, Interrupted, ModelError, Usage
 
 TEXTS = [Piece("The river and the tower in winter. " * count) for count in (2, 5)]
 
@@ -71,3 +75,59 @@ def test_a_text_that_does_not_fit_twice_costs_nothing(cache):
         one.compress([long], Compression("reconstruction"))
     assert log.meter.tokens == spent
     small.close()
+
+
+class Failing(ScriptedModel):
+    """Fails in the middle of a batch, like a server that goes away."""
+
+    def __init__(self, error):
+        super().__init__(lambda prompt: "said", name="failing")
+        self.error = error
+        self.asked = []
+
+    def generate(self, prompts, sampling, cancel=None):
+        self.asked.append(len(prompts))
+        if self.error is not None:
+            self.error.finished = {
+                0: Generation("first", (), "stop", 3, (), 1),
+                2: Generation("third", (), "stop", 3, (), 1),
+            }
+            raise self.error
+        return super().generate(prompts, sampling, cancel)
+
+
+def recalls():
+    return [Request(load("recall"), {"memory": f"bees {number}"}) for number in range(4)]
+
+
+@pytest.mark.parametrize("error", [ModelError("gone"), Interrupted("stopped")], ids=["failed", "stopped"])
+def test_what_a_failed_batch_had_finished_is_not_asked_again(cache, error):
+    model = Failing(error)
+    one, log = caller(model, cache, tokens=10_000)
+    log.cancel.set()
+    with pytest.raises(type(error)):
+        one.generate(recalls(), Sampling())
+    assert log.meter.tokens == 0 and not log.calls
+    model.error = None
+    one, log = caller(model, cache, tokens=10_000)
+    replies = [reply.text for reply in one.generate(recalls(), Sampling())]
+    assert replies == ["first", "said", "third", "said"] and model.asked == [4, 2]
+    assert (log.usage.calls, log.usage.cached_calls) == (4, 2)
+
+
+class Waiting(ScriptedModel):
+    """Waits for the machine before it replies."""
+
+    waited = 0.0
+
+    def generate(self, prompts, sampling, cancel=None):
+        time.sleep(0.5)
+        self.waited += 0.5
+        return super().generate(prompts, sampling, cancel)
+
+
+def test_time_that_a_model_waits_is_no_time_that_it_works(cache):
+    one, log = caller(Waiting(lambda prompt: "said"), cache)
+    started = time.monotonic()
+    one.generate(recalls(), Sampling())
+    assert log.done[0].seconds == pytest.approx(time.monotonic() - started - 0.5, abs=0.2)

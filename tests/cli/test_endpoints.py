@@ -57,7 +57,7 @@ def test_the_server_dies_in_the_middle_and_the_run_goes_on_when_it_is_back(comma
         config.write_text(f'[endpoints.big]\nmodel = "openai:fake"\nbase_url = "{server.url}"\nretries = 0\n')
         arguments = ["ask", "--model", "big", book, QUESTION, "--set", "reasoner=model", "--json"]
         code, out, err = command(*arguments)
-        assert (code, out) == (5, "") and err.count("error:") == 1 and "503" in err
+        assert (code, json.loads(out)["answer"]) == (5, None) and err.count("error:") == 1 and "503" in err
         finished = [seen.body for seen in server.seen[:1]]
     code, _, err = command("runs", "list", "--json")
     [run] = json.loads(command("runs", "list", "--json")[1])
@@ -77,6 +77,13 @@ def test_the_server_dies_in_the_middle_and_the_run_goes_on_when_it_is_back(comma
     assert json.loads(command("runs", "list", "--json")[1])[0]["failure"] is None
 
 
+def configure(folder, server, **changes):
+    """Make a server the endpoint ``big``."""
+    settings = {"model": '"openai:fake"', "base_url": f'"{server.url}"', "retries": 0, **changes}
+    lines = "\n".join(f"{key} = {value}" for key, value in settings.items())
+    (folder / "config.toml").write_text(f"[endpoints.big]\n{lines}\n")
+
+
 WRONG = {
     "down": (None, {}, "No server answers"),
     "slow": (Act(seconds=60), {"timeout": 0.5}, "no reply within"),
@@ -84,6 +91,8 @@ WRONG = {
     "wrong key": (Act(status=401), {}, "refuses the key"),
     "too long": (Act(status=400, message="context length exceeded"), {}, "too long"),
     "garbage": (Act(raw=b"<html>"), {}, "cannot be read"),
+    "failing": (Act(status=500, message="out of order"), {"retries": 1}, "out of order). It was asked 2 times."),
+    "busy": (Act(status=429, headers={"Retry-After": "3600"}), {}, "no more requests"),
 }
 
 
@@ -92,17 +101,63 @@ def test_what_goes_wrong_is_one_line_and_exit_5(command, book, tmp_path, name):
     act, extra, said = WRONG[name]
     with ChatServer(then=act) as server:
         pass
-    settings = {"model": '"openai:fake"', "base_url": f'"{server.url}"', "retries": 0, **extra}
-    lines = "\n".join(f"{key} = {value}" for key, value in settings.items())
-    (tmp_path / "config.toml").write_text(f"[endpoints.big]\n{lines}\n")
+    configure(tmp_path, server, **extra)
     if act is None:
         code, out, err = command("ask", "--model", "big", book, QUESTION)
     else:
         with server:
             code, out, err = command("ask", "--model", "big", book, QUESTION)
     errors = [line for line in err.splitlines() if line.startswith("error:")]
-    assert (code, out, len(errors)) == (5, "", 1)
+    assert (code, len(errors)) == (5, 1)
     assert said in errors[0] and "Traceback" not in err
+    assert out.lstrip().startswith("There is no answer. Found so far:")
+
+
+def test_a_failed_run_shows_the_quotes_that_it_has_in_every_form_and_no_answer(command, book, tmp_path):
+    with ChatServer(speak, then=Act(status=500, message="cold")) as server:
+        configure(tmp_path, server)
+        ask = ["ask", "--model", "big", book, QUESTION]
+        code, out, err = command(*ask)
+        assert code == 5 and "5265" in out and "verified" in out and "cold" in err
+        code, out, _ = command(*ask, "--json")
+        found = json.loads(out)
+        assert (code, found["answer"], found["status"], found["notes"]) == (5, None, "failed", [])
+        assert any("5265" in quote["quote"] and quote["verified"] for quote in found["evidence"])
+        assert "cold" in found["failure"]
+        code, out, _ = command(*ask, "--markdown", "--html", tmp_path / "page.html")
+        page = (tmp_path / "page.html").read_text()
+        for shown in (out, page):
+            assert code == 5 and "The run has no answer; it is failed" in shown
+            assert "Found so far" in shown and "5265" in shown
+        assert 'id="claim-1"' not in page
+        shown = json.loads(command("show", found["run_id"], "--json")[1])
+        assert shown["answer"] is None and shown["so_far"]["evidence"] == found["evidence"]
+        assert "5265" in command("show", found["run_id"])[1]
+        server.then = Act()
+        code, out, _ = command("runs", "resume", found["run_id"], "--json")
+        assert (code, json.loads(out)["status"]) == (0, "answered")
+    assert "so_far" not in json.loads(command("show", found["run_id"], "--json")[1])
+
+
+def test_a_failed_run_shows_its_notes(command, book, tmp_path):
+    acts = [Act(), Act()]
+    with ChatServer(lambda _: "A note of 5265.", acts, then=Act(status=500)) as server:
+        configure(tmp_path, server)
+        ask = ["ask", "--model", "big", book, QUESTION, "--graph", "memory-agent", "--set", "block_tokens=500"]
+        code, out, _ = command(*ask, "--json")
+        found = json.loads(out)
+        assert (code, found["answer"], found["notes"]) == (5, None, ["A note of 5265."])
+        assert "A note of 5265." in command("show", found["run_id"])[1]
+
+
+def test_a_run_that_fails_at_once_has_nothing_to_show(command, book, tmp_path):
+    with ChatServer(then=Act(status=500)) as server:
+        configure(tmp_path, server)
+        ask = ["ask", "--model", "big", book, QUESTION, "--graph", "full-context"]
+        code, out, _ = command(*ask)
+        assert (code, out) == (5, "")
+        found = json.loads(command(*ask, "--json")[1])
+    assert (found["answer"], found["evidence"], found["notes"]) == (None, [], [])
 
 
 def test_endpoints_are_shown_without_asking_them(command, tmp_path, monkeypatch):

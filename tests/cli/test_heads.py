@@ -50,6 +50,13 @@ def test_lists_of_the_hubs_models_are_shown_with_their_source(command):
         assert len(set(heads)) == len(heads) == 16 and "arXiv" in source
 
 
+def test_the_command_that_is_named_can_be_copied_whatever_the_folder_is_called(command, folder, tmp_path):
+    spaced = tmp_path / "my models"
+    spaced.symlink_to(folder)
+    code, _, err = command("models", "heads", spaced)
+    assert code == 2 and f"Run: rereader models heads '{spaced}' --detect hotpotqa" in err
+
+
 def test_found_heads_come_into_use(command, folder, questions):
     code, _, err = command("models", "heads", folder)
     assert code == 2 and "--detect" in err and len(err.splitlines()) == 1

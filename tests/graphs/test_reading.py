@@ -9,6 +9,7 @@ import pytest
 from rereader.graphs.registry import get_graph
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
+from rereader.runs.rows import stage_seconds
 from rereader.schema import Budget, InputError, Interrupted
 from rereader.testing.texts import essay, plant
 
@@ -247,6 +248,30 @@ def test_the_time_of_a_budget_ends_inside_a_call(session, document):
     assert answer.status == "budget_spent"
     assert any("budget of 1 seconds" in warning for warning in answer.warnings)
     assert "5265" in answer.answer
+
+
+class Waiting(ScriptedModel):
+    """Waits for another process before it replies."""
+
+    waited = 0.0
+
+    def generate(self, prompts, sampling, cancel=None):
+        time.sleep(0.5)
+        self.waited += 0.5
+        return super().generate(prompts, sampling, cancel)
+
+
+def test_seconds_in_which_a_model_waits_are_charged_to_waiting(session, document):
+    session.models = Models(reader=Waiting(lambda _: "5265", name="waiting"), embedder=session.models.embedder)
+    answer = session.ask(QUESTION, [document.id], graph="retrieval")
+    steps = session.library.runs.steps(answer.run_id)
+    step = next(step for step in steps if step.node == "answer")
+    seconds = answer.usage.seconds
+    assert seconds["waiting"] == 0.5
+    assert seconds["answer"] + 0.5 == pytest.approx(step.seconds)
+    assert [work["seconds"] for work in step.detail["work"] if work["kind"] == "waiting"] == [0.5]
+    assert stage_seconds(steps)["answer"] == pytest.approx(step.seconds - 0.5)
+    assert not [one for one in steps if one.node != "answer" and "waiting" in one.usage.seconds]
 
 
 def test_the_user_still_interrupts_a_run_that_has_a_time(session, document):

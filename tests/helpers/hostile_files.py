@@ -20,6 +20,8 @@ _RELATIONS = (
     'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" '
     'Target="word/document.xml"/></Relationships>'
 )
+_NOTHING: Mapping[str, str] = {}
+_SLIPPED = {"../../../slipped.txt": "The bees hum.", "/etc/slipped.txt": "The bees hum again."}
 _CONTAINER = '<container><rootfiles><rootfile full-path="book.opf"/></rootfiles></container>'
 _PACKAGE = (
     '<package><manifest><item id="a" href="a.xhtml" media-type="application/xhtml+xml"/></manifest>'
@@ -36,16 +38,17 @@ def zipped(files: Mapping[str, str | bytes]) -> bytes:
     return stream.getvalue()
 
 
-def epub(chapter: str | bytes) -> bytes:
-    """An EPUB book of one chapter."""
+def epub(chapter: str | bytes, more: Mapping[str, str] = _NOTHING) -> bytes:
+    """An EPUB book of one chapter, with more files beside it."""
     files = {"META-INF/container.xml": _CONTAINER, "book.opf": _PACKAGE, "a.xhtml": chapter}
-    return zipped({"mimetype": "application/epub+zip", **files})
+    return zipped({"mimetype": "application/epub+zip", **files, **more})
 
 
-def docx(body: str, before: str = "") -> bytes:
-    """A DOCX document with this XML in its body, and this before its root element."""
+def docx(body: str, before: str = "", more: Mapping[str, str] = _NOTHING) -> bytes:
+    """A DOCX document with this XML in its body, this before its root element, and more files beside it."""
     document = f"<?xml version='1.0'?>{before}<w:document {_W}><w:body>{body}</w:body></w:document>"
-    return zipped({"[Content_Types].xml": _TYPES, "_rels/.rels": _RELATIONS, "word/document.xml": document})
+    files = {"[Content_Types].xml": _TYPES, "_rels/.rels": _RELATIONS, "word/document.xml": document}
+    return zipped({**files, **more})
 
 
 def pdf(content: bytes, filters: bytes = b"/FlateDecode", pages: bytes = b"1") -> bytes:
@@ -111,7 +114,9 @@ REFUSED: Mapping[str, tuple[Callable[[], bytes], str]] = {
 """Name of each file that must be refused, its bytes, and words of the one line that says so."""
 
 READ: Mapping[str, Callable[[], bytes]] = {
-    "slip.zip": lambda: zipped({"../../../slipped.txt": "The bees hum.", "/etc/slipped.txt": "The bees hum again."}),
+    "slip.zip": lambda: zipped(_SLIPPED),
+    "slip.docx": lambda: docx("<w:p><w:r><w:t>The bees hum.</w:t></w:r></w:p>", more=_SLIPPED),
+    "slip.epub": lambda: epub("<p>The bees hum.</p>", _SLIPPED),
     "laughs.epub": lambda: epub(f"{laughs()}<html><p>The bees hum &l9;.</p></html>"),
     "laughs.html": lambda: f"{laughs()}<p>The bees hum &l9;.</p>".encode(),
     "bidi.txt": lambda: "The bees \u202emuh\u202c at \u2066night\u2069 and \u200f\u200e hum.".encode(),

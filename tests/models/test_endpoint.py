@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.language_models.chat_models import SimpleChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk
 
 from rereader.models.base import Generation, Prompt, Sampling, Segment
 from rereader.models.endpoint import ChatEndpoint, fingerprint
@@ -301,6 +302,53 @@ def test_any_chat_model_of_langchain_s_will_do(texts: list[str]) -> None:
     finally:
         endpoint.close()
     assert [reply.text for reply in replies] == texts
+
+
+class Cutter(SimpleChatModel):
+    """Says a text in pieces that may end in the middle of a character."""
+
+    pieces: list[str]
+
+    def _call(self, messages: list[BaseMessage], stop: object = None, run_manager: object = None, **kwargs: Any) -> str:
+        return "".join(self.pieces)
+
+    def _stream(
+        self, messages: list[BaseMessage], stop: object = None, run_manager: object = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        yield from (ChatGenerationChunk(message=AIMessageChunk(piece)) for piece in self.pieces)
+
+    @property
+    def _llm_type(self) -> str:
+        return "cutter"
+
+
+@settings(max_examples=20)
+@given(st.lists(st.text("a \ud83d\ude00\x00é", max_size=6), min_size=1, max_size=6))
+def test_a_stream_cut_in_the_middle_of_characters_joins_to_the_same_reply(texts: list[str]) -> None:
+    endpoint = ChatEndpoint(Connection(Cutter(pieces=texts)), EndpointSettings(model="openai:x", context_window=4096))
+    try:
+        [reply] = endpoint.generate([user("x")], Sampling())
+        pieces, streamed = whole(endpoint.stream(user("x"), Sampling()))
+    finally:
+        endpoint.close()
+    assert "".join(pieces) == streamed.text == reply.text
+
+
+def test_no_text_of_a_prompt_is_counted_twice(open_endpoint: Open) -> None:
+    counted: list[str] = []
+
+    def count(texts: Sequence[str]) -> list[int]:
+        counted.extend(texts)
+        return [len(text.split()) for text in texts]
+
+    with ChatServer(lambda _: "a reply", then=Act(usage=False)) as server:
+        endpoint = open_endpoint(server.url, counter=TokenCounter("tokenizer-words", exact=True, count=count))
+        prompts = [user(f"question {number}") for number in range(3)]
+        endpoint.prompt_tokens(prompts)
+        assert len(counted) == 4  # and the system turn, once
+        replies = endpoint.generate(prompts, Sampling())
+    assert counted[4:] == ["a reply"] * 3
+    assert all(reply.prompt_tokens > 2 for reply in replies)
 
 
 def test_a_fake_chat_model_streams() -> None:

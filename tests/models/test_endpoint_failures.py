@@ -112,11 +112,82 @@ def test_a_pause_ends_when_the_work_is_cancelled(open_endpoint: Open) -> None:
         assert time.monotonic() - began < 5
 
 
-def test_a_slow_server_is_left_after_its_time(open_endpoint: Open) -> None:
+def test_a_slow_server_is_asked_again_and_left_in_the_end(open_endpoint: Open) -> None:
     with ChatServer(then=Act(seconds=60)) as server:
-        error = failing(open_endpoint(server.url, timeout=0.3, retries=3))
-    assert "no reply within 0.3 s" in error.message and "timeout" in error.hint
+        error = failing(open_endpoint(server.url, timeout=0.5, retries=2))
+    assert "no reply within 0.5 s" in error.message and "timeout" in error.hint
+    assert "asked 3 times" in error.message
+
+
+def test_a_server_that_was_slow_once_is_not_given_up(open_endpoint: Open) -> None:
+    with ChatServer(lambda _: "late", [Act(seconds=60)]) as server:
+        assert open_endpoint(server.url, timeout=3, retries=1).generate([HELLO], Sampling())[0].text == "late"
     assert len(server.seen) == 2
+
+
+def test_a_failure_at_once_says_nothing_of_attempts(open_endpoint: Open) -> None:
+    with ChatServer(then=Act(status=404)) as server:
+        assert "asked" not in failing(open_endpoint(server.url, retries=3)).message
+
+
+def test_attempts_end_with_the_time_that_is_left(open_endpoint: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "_FIRST_WAIT", 60.0)
+    cancel = threading.Event()
+    with ChatServer(then=Act(seconds=60)) as server:
+        threading.Timer(1.0, cancel.set).start()
+        began = time.monotonic()
+        with pytest.raises(Interrupted):
+            open_endpoint(server.url, timeout=0.3, retries=20).generate([HELLO], Sampling(), cancel)
+        assert time.monotonic() - began < 20
+
+
+def test_a_stream_that_trickles_ends(open_endpoint: Open) -> None:
+    with ChatServer(lambda _: "drop " * 500, then=Act(pause=0.05)) as server:
+        endpoint, pieces = open_endpoint(server.url, timeout=1.0, retries=0), list[str]()
+        began = time.monotonic()
+        with pytest.raises(ModelError, match=r"no reply within 1 s"):
+            pieces.extend(endpoint.stream(HELLO, Sampling(max_new_tokens=1000)))
+        assert time.monotonic() - began < 15
+
+
+def test_a_stream_that_does_not_end_is_cut_off(open_endpoint: Open) -> None:
+    with ChatServer(lambda _: "word " * 20_000) as server:
+        endpoint, pieces = open_endpoint(server.url), list[str]()
+        stream = endpoint.stream(HELLO, Sampling(max_new_tokens=20))
+        while True:
+            try:
+                pieces.append(next(stream))
+            except StopIteration as end:
+                reply = end.value
+                break
+    assert "".join(pieces) == reply.text and 0 < len(reply.text) < 400
+    assert any("more tokens than it was allowed" in said for said in endpoint.notices())
+
+
+@pytest.mark.parametrize("method", ["generate", "choose"])
+def test_an_error_carries_what_was_finished_before_it(open_endpoint: Open, method: str) -> None:
+    acts = [Act(logprobs=True), Act(logprobs=True), Act(status=404)]
+    with ChatServer(lambda text: text, acts) as server:
+        endpoint = open_endpoint(server.url, concurrency=1)
+        prompts = [(Segment("user", name),) for name in "ABC"]
+        with pytest.raises(ModelError) as caught:
+            endpoint.generate(prompts, Sampling()) if method == "generate" else endpoint.choose(prompts, ["A", "B"])
+        finished = caught.value.finished
+        assert sorted(finished) == [0, 1]
+        server.then = Act(logprobs=True)
+        if method == "generate":
+            assert [finished[0].text, finished[1].text] == ["A", "B"]
+        else:
+            found = endpoint.choose(prompts[:2], ["A", "B"])
+            assert found.tolist() == [finished[0].tolist(), finished[1].tolist()]
+
+
+def test_without_its_null_prompt_no_choice_is_finished(open_endpoint: Open) -> None:
+    with ChatServer(lambda text: text, [Act(logprobs=True), Act(status=404)]) as server:
+        endpoint = open_endpoint(server.url, concurrency=1)
+        with pytest.raises(ModelError) as caught:
+            endpoint.choose([HELLO], ["A", "B"], null=HELLO)
+    assert caught.value.finished == {}
 
 
 def test_a_server_that_is_down(open_endpoint: Open) -> None:
@@ -195,7 +266,7 @@ def test_only_what_may_pass_is_passing() -> None:
         True
     ] * 3
     assert is_passing(ConnectionRefusedError()) and is_passing(ConnectionResetError())
-    assert not is_passing(TimeoutError()) and not is_passing(ValueError())
+    assert is_passing(TimeoutError()) and not is_passing(ValueError())
     ours = ModelError("said before")
     assert explain(ours, Server("m", "http://h")) is ours
     long = explain(ValueError("x" * 5000 + "\n\ny"), Server("m", "http://h"))

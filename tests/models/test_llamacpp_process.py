@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from filelock import FileLock
 from tiny_llamacpp import make, some
 
 pytest.importorskip("xllamacpp", reason="the extra llamacpp is not installed")
@@ -122,6 +123,23 @@ def test_loading_can_be_stopped(llama: LlamaCppModel) -> None:
         next(llama._process.run({"do": "score", "prompt": [5], "continuations": [[6]]}, 8, lambda: True))
     assert llama.process_id is None
     assert llama.generate(some(1, 1), Sampling(1))
+
+
+def test_waiting_for_the_weights_and_for_another_process_is_told(
+    llama: LlamaCppModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama, "_lock", tmp_path / "lock")
+    before = llama.waited
+    llama._process.end()
+    llama.generate(some(1, 1), Sampling(1))
+    loaded = llama.waited
+    assert loaded > before
+    other = FileLock(tmp_path / "lock", thread_local=False)
+    other.acquire()
+    threading.Timer(1.0, other.release).start()
+    started = time.monotonic()
+    llama.generate(some(1, 1), Sampling(1))
+    assert 0.5 < llama.waited - loaded < time.monotonic() - started
 
 
 def test_a_killed_process_is_one_plain_error_and_starts_again(llama: LlamaCppModel) -> None:

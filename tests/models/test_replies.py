@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rereader.models.replies import StopText, cut, finish_reason, label_logprobs, logprobs_of, was_withheld
+from rereader.models.replies import (
+    Bound,
+    SoundText,
+    StopText,
+    cut,
+    finish_reason,
+    label_logprobs,
+    logprobs_of,
+    sound,
+    was_withheld,
+)
 from rereader.models.serverinfo import window_of
 
 
@@ -23,6 +33,36 @@ def test_a_reply_in_pieces_ends_where_the_whole_one_does(text: str, stop: list[s
     assert whole.startswith(cutter.text) or cutter.text.startswith(whole)
     assert not any(one in cutter.text for one in stop)
     assert cut(text, stop) == whole
+
+
+def halves(text: str) -> str:
+    """The same text with each character beyond U+FFFF as two halves, as JSON may write it."""
+    raw = text.encode("utf-16-le", "surrogatepass")
+    return "".join(chr(int.from_bytes(raw[at : at + 2], "little")) for at in range(0, len(raw), 2))
+
+
+ANY_TEXT = st.text(st.sampled_from("ab\x00é\ud83d\ude00") | st.characters(exclude_categories=()), max_size=30)
+
+
+@given(ANY_TEXT, st.data())
+def test_a_text_in_pieces_is_as_sound_as_the_whole_one(text: str, data: st.DataObject) -> None:
+    text = halves(text)
+    edges = sorted({0, len(text), *data.draw(st.lists(st.integers(0, len(text)), max_size=8))})
+    joined = SoundText()
+    pieces = [joined.push(text[a:b]) for a, b in itertools.pairwise(edges)]
+    assert "".join([*pieces, joined.finish()]) == sound(text)
+    assert all(piece == sound(piece) for piece in pieces)
+
+
+@given(st.lists(st.text("ab ", max_size=5), max_size=30), st.integers(0, 8))
+def test_a_bound_holds_while_the_whole_text_does(pieces: list[str], most: int) -> None:
+    def count(texts: Any) -> list[int]:
+        return [-(-len(text) // 4) for text in texts]
+
+    bound, text = Bound(most, count), ""
+    for piece in pieces:
+        text += piece
+        assert bound.holds(piece) == (count([text])[0] <= most) == (not bound.passed)
 
 
 @pytest.mark.parametrize(

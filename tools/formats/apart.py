@@ -97,6 +97,7 @@ class Apart:
 
 
 def _heard(stream: BinaryIO | Any) -> tuple[dict[str, Any] | None, str]:
+    """The answer and the text; ``None`` if there is no whole one."""
     line = stream.readline()
     if not line.endswith(b"\n"):
         return None, ""
@@ -114,6 +115,12 @@ def _error(answer: dict[str, Any]) -> InputError:
 
 
 def _lost(name: str, code: int, memory: int, seconds: int) -> InputError:
+    """What a process that ended without an answer says of the file. None of it is about how large a text may be."""
     if code == -getattr(signal, "SIGXCPU", 0):
         return InputError(f"{name} takes more than {seconds:,} seconds to unpack.", _HINT)
-    return TooLarge(f"{name} takes more than {memory / 2**30:,.1f} GiB of memory to unpack, or is damaged.", _HINT)
+    if code == -getattr(signal, "SIGKILL", 0):
+        return InputError(f"{name} cannot be read: its reader was killed, perhaps for want of memory.", _HINT)
+    if code < 0:  # a library that gets no memory aborts, and what is damaged may crash it
+        limit = f"{memory / 2**30:,.1f} GiB of memory to unpack"
+        return InputError(f"{name} takes more than {limit}, or is damaged.", _HINT)
+    return InputError(f"{name} cannot be read: its reader ended with code {code}.", _HINT)

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from rereader.schema.errors import InputError, MissingExtra
-from rereader.tools.formats.base import Options, Parsed, TooLarge
+from rereader.tools.formats.base import Options, Parsed, broken
 from rereader.tools.formats.kinds import load
 
 
@@ -39,10 +39,16 @@ def _read(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     except MissingExtra as error:
         return {"error": "MissingExtra", "feature": error.feature, "extra": error.extra}, b""
     except InputError as error:
-        return {"error": type(error).__name__, "message": error.message, "hint": error.hint}, b""
+        return _refused(error)
     except MemoryError:
         message = f"{asked['name']} takes more than {asked['memory'] / 2**30:,.1f} GiB of memory to unpack."
-        return {"error": TooLarge.__name__, "message": message, "hint": "Split it and add the parts."}, b""
+        return _refused(InputError(message, "Split it and add the parts."))
+    except Exception as error:
+        return _refused(broken(asked["name"], error))
+
+
+def _refused(error: InputError) -> tuple[dict[str, Any], bytes]:
+    return {"error": type(error).__name__, "message": error.message, "hint": error.hint}, b""
 
 
 def _told(parsed: Parsed) -> tuple[dict[str, Any], bytes]:

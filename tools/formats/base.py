@@ -23,6 +23,7 @@ UNDECODED = "none"
 
 _BETWEEN = " › "
 _LABEL = 120
+_SAID = 120
 _NO_TEXT = re.compile("\r\n?|[\0\ud800-\udfff]")
 
 
@@ -133,6 +134,14 @@ def damaged(name: str, kind: str, reason: str = "") -> InputError:
     why = f" ({reason})" if reason else ""
     hint = "Download or make it again, or give its text as a text file."
     return InputError(f"{name} is a damaged {kind}{why}.", hint)
+
+
+def broken(name: str, error: Exception) -> InputError:
+    """The error for a file that its reader, which is somebody else's, did not expect."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    reason = said if len(said) <= _SAID else f"{said[:_SAID]}…"
+    hint = "Download or make it again, or give its text as a text file."
+    return InputError(f"{name} cannot be read: its reader failed ({reason.rstrip(': ')}).", hint)
 
 
 def without_text(name: str) -> InputError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import PurePath
 
+from rereader.schema.errors import RereaderError
 from rereader.tools.formats.archive import container_kind, unpacked_size
-from rereader.tools.formats.base import Options, Parsed
+from rereader.tools.formats.base import Options, Parsed, broken
 
 ARCHIVE = "zip"
 PACKED = frozenset({"pdf", "epub", "docx"})
@@ -72,16 +73,22 @@ def read(kind: str, data: bytes, name: str, options: Options) -> Parsed:
     """Read a document of a known format; ``name`` is what errors call it.
 
     Raises:
-        InputError: If it is damaged, encrypted, too large or holds no text, or takes too much memory or time.
+        InputError: If it is damaged, encrypted, too large or holds no text, takes too much memory or time, or its
+            reader fails in a way that is not ours.
         MissingExtra: If the packages that read this format are not installed.
     """
     if options.apart is not None and (kind in _ANY_SIZE or _size(kind, data) > MAX_HERE):
         return options.apart.read(kind, data, name, options)
-    return load(kind, data, name, options)
+    try:
+        return load(kind, data, name, options)
+    except RereaderError:
+        raise
+    except Exception as error:
+        raise broken(name, error) from error
 
 
 def load(kind: str, data: bytes, name: str, options: Options) -> Parsed:
-    """The same, in this process whatever the size."""
+    """The same, in this process whatever the size, and with the reader's own failures as they are."""
     parsed: Parsed = import_module(f"rereader.tools.formats.{kind}").load(data, name, options)
     return parsed
 

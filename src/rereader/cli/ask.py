@@ -13,7 +13,7 @@ from rereader.cli.console import interruptible, notes
 from rereader.cli.estimating import announce, expected, outcome
 from rereader.cli.progress import listener
 from rereader.cli.report import make_report
-from rereader.cli.showing import check_forms, show_report, write_page
+from rereader.cli.showing import check_forms, found_shown, show_report, write_page
 from rereader.schema import InputError
 
 EXIT_CODES = {"answered": 0, "budget_spent": 3, "declined": 4}
@@ -77,10 +77,11 @@ def ask(
     values = options.graph_settings(settings, gist, memory)
     with (
         interruptible() as cancel,
-        listener(quiet=quiet) as listen,
         open_session(
             config.workspace, names=names, models_dir=config.models_dir, runtime=runtime, warnings=warnings
         ) as session,
+        found_shown(session.library, json=json, markdown=markdown, html=html),
+        listener(quiet=quiet) as listen,
     ):
         before = session.library.runs.get(run) if run else None
         chosen = graph or (before.graph if before else config.graph)

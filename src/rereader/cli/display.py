@@ -17,14 +17,22 @@ from rereader.schema import Answer, Usage
 
 UNCARRIED = "no quote carries this"
 """Said of a claim that rests on no quote."""
+NO_ANSWER = "There is no answer."
+FOUND = "Found so far"
+"""Said of what a run without an answer has."""
+_FOUND_SHOWN = 10
 _QUOTE_CHARACTERS = 320
 _QUOTES_SHOWN = 3
 
 
 def show_answer(report: Report) -> None:
-    """Print an answer claim by claim, the quotes it rests on with what stands around them, and what it cost."""
+    """Print an answer claim by claim, the quotes it rests on with what stands around them, and what it cost.
+
+    Of a run without an answer it prints what was found so far.
+    """
     answer = report.answer
     if answer is None:
+        _show_found(report)
         return
     console = output()
     console.print()
@@ -37,6 +45,24 @@ def show_answer(report: Report) -> None:
         for note in report.others[:_QUOTES_SHOWN]:
             _quote(console, " · ", note)
     console.print(Text(footer(answer), style="dim"))
+
+
+def _show_found(report: Report) -> None:
+    if not report.found:
+        return
+    console = output()
+    console.print()
+    console.print(Text(f"{NO_ANSWER} {FOUND}:", style="bold"))
+    console.print()
+    for text in report.found.notes:
+        _wrapped(console, Text(text), 4)
+        console.print()
+    for note in report.others[:_FOUND_SHOWN]:
+        _quote(console, f"[{note.number}]", note)
+    left = len(report.others) - _FOUND_SHOWN
+    if left > 0:
+        console.print(Text(f"{left:,} more: rereader show {report.run.id} --json", style="dim"))
+    console.print(Text(f"run {report.run.id} · {report.run.graph} · {cost(report.run.usage)}", style="dim"))
 
 
 def _claims(pieces: Sequence[Piece], answer: Answer) -> Text:

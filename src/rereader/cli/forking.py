@@ -13,7 +13,7 @@ from rereader.cli.ask import EXIT_CODES
 from rereader.cli.console import interruptible, notes, print_json
 from rereader.cli.progress import listener
 from rereader.cli.report import make_report
-from rereader.cli.showing import check_forms, show_report, write_page
+from rereader.cli.showing import check_forms, found_shown, show_report, write_page
 from rereader.memory.library import Library
 from rereader.memory.runs import Run
 from rereader.models.roles import RoleNames
@@ -98,7 +98,6 @@ def fork(
     names = fork_names(parent, {**named, "reader": reader} if reader else named)
     with (
         interruptible() as cancel,
-        listener(quiet=quiet) as listen,
         open_session(
             config.workspace,
             names=names,
@@ -106,6 +105,8 @@ def fork(
             runtime=runtime,
             counted_by=RoleNames(**cut_by) if cut_by else None,
         ) as session,
+        found_shown(session.library, json=json, markdown=markdown, html=html),
+        listener(quiet=quiet) as listen,
     ):
         answer = session.fork(
             parent.id,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from rereader.cli.console import printable
-from rereader.cli.display import STEP_COLUMNS, UNCARRIED, footer, step_cells
+from rereader.cli.display import FOUND, STEP_COLUMNS, UNCARRIED, footer, step_cells
 from rereader.cli.report import Note, Report
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~^$&#])")
@@ -31,6 +31,11 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"# {plain(report.run.question)}\n"
     yield (_claims(report) or f"*The run has no answer; it is {report.ending}*") + "\n"
     answer = report.answer
+    if report.found:
+        yield f"{FOUND}:\n"
+        yield from (f"> {plain(text)}\n" for text in report.found.notes)
+        yield from (f"- {_quote(note)}" for note in report.others)
+        yield ""
     if answer is not None:
         for warning in answer.warnings:
             yield f"> {plain(warning)}\n"

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from rereader.cli.display import STEP_COLUMNS, UNCARRIED, cost, step_cells
+from rereader.cli.display import FOUND, STEP_COLUMNS, UNCARRIED, cost, step_cells
 from rereader.cli.report import Note, Report
 from rereader.schema import Answer
 
@@ -83,6 +83,9 @@ def _section(title: str, notes: Iterable[Note], shown: _Shown) -> str:
 def _others(shown: _Shown) -> str:
     """Quotes that no claim rests on: folded away when there are others, the nearest passages when there are none."""
     report = shown.report
+    if report.found:
+        notes = "".join(f'<p class="text" dir="auto">{escape(text)}</p>' for text in report.found.notes)
+        return _section(FOUND, report.others, shown) + notes if report.others else f"<h2>{FOUND}</h2>\n{notes}"
     if not report.cited:
         return _section("Nearest passages", report.others, shown)
     articles = "".join(_note(note, shown) for note in report.others)

@@ -57,7 +57,8 @@ def _plain(console: Console) -> Callable[[Event], None]:
         _warn(console.print, event)
         if event.progress and time.monotonic() - last >= _LOG_SECONDS:
             last = time.monotonic()
-            console.print(f"{event.progress.stage}: {describe(event.progress)}", markup=False)
+            parts = (event.progress.stage, describe(event.progress))
+            console.print(": ".join(part for part in parts if part), markup=False)
 
     return listen
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rereader.cli.where import where
 from rereader.memory.library import Library
 from rereader.memory.runs import Run, Step
+from rereader.runs.so_far import NOTHING, SoFar, so_far
 from rereader.schema import Answer, Evidence, InputError
 from rereader.tools.surroundings import REACH, Surroundings, surroundings
 
@@ -34,13 +35,17 @@ class Note:
 
 @dataclass(frozen=True)
 class Report:
-    """A run and its answer. ``cited`` are the quotes that claims rest on, ``others`` the rest, best first."""
+    """A run and its answer. ``cited`` are the quotes that claims rest on, ``others`` the rest, best first.
+
+    Without an answer ``others`` are the quotes found so far, and ``found`` is all that was.
+    """
 
     run: Run
     steps: tuple[Step, ...]
     pieces: tuple[Piece, ...]
     cited: tuple[Note, ...]
     others: tuple[Note, ...]
+    found: SoFar = NOTHING
 
     @property
     def answer(self) -> Answer | None:
@@ -69,15 +74,14 @@ class Report:
 def make_report(library: Library, run: Run, steps: Sequence[Step] = ()) -> Report:
     """Number the quotes of a run in the order in which its claims name them, and fetch what stands around them."""
     answer = run.answer
-    if answer is None:
-        return Report(run, tuple(steps), (), (), ())
-    cited = list(dict.fromkeys(index for claim in answer.claims for index in claim.evidence))
-    rest = sorted(set(range(len(answer.evidence))) - set(cited), key=lambda i: -(answer.evidence[i].score or 0.0))
+    found = so_far(library, run) if answer is None else NOTHING
+    evidence = answer.evidence if answer else found.evidence
+    cited = list(dict.fromkeys(index for claim in answer.claims for index in claim.evidence)) if answer else []
+    rest = sorted(set(range(len(evidence))) - set(cited), key=lambda i: -(evidence[i].score or 0.0))
     sources = {document.id: document.source for document in library.documents.all()}
-    notes = [_note(library, number, answer.evidence[index], sources) for number, index in enumerate([*cited, *rest], 1)]
-    return Report(
-        run, tuple(steps), tuple(_pieces(answer, cited)), tuple(notes[: len(cited)]), tuple(notes[len(cited) :])
-    )
+    notes = [_note(library, number, evidence[index], sources) for number, index in enumerate([*cited, *rest], 1)]
+    pieces = _pieces(answer, cited) if answer else []
+    return Report(run, tuple(steps), tuple(pieces), tuple(notes[: len(cited)]), tuple(notes[len(cited) :]), found)
 
 
 def _pieces(answer: Answer, cited: Sequence[int]) -> list[Piece]:

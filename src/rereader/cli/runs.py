@@ -51,7 +51,7 @@ def resume(
     from rereader.cli.ask import EXIT_CODES
     from rereader.cli.progress import listener
     from rereader.cli.report import make_report
-    from rereader.cli.showing import show_report
+    from rereader.cli.showing import found_shown, show_report
     from rereader.models.roles import RoleNames
     from rereader.runs.session import open_session
 
@@ -61,7 +61,6 @@ def resume(
         cut_by = library.runs.cut_by(run)
     with (
         interruptible() as cancel,
-        listener(quiet=quiet) as listen,
         open_session(
             config.workspace,
             names=RoleNames(**run.models),
@@ -69,6 +68,8 @@ def resume(
             runtime="transformers",  # a model that llama.cpp ran is marked by its name
             counted_by=RoleNames(**cut_by),
         ) as session,
+        found_shown(session.library, json=json),
+        listener(quiet=quiet) as listen,
     ):
         answer = session.resume(run.id, listen=listen, cancel=cancel)
         report = make_report(session.library, session.library.runs.get(run.id))

@@ -12,6 +12,7 @@ from rereader.cli.console import print_json
 from rereader.config import Config
 from rereader.memory.library import Library
 from rereader.runs.fields import run_fields, seen, step_fields
+from rereader.runs.so_far import so_far_fields
 from rereader.schema import InputError
 
 
@@ -96,7 +97,8 @@ def _show_run(config: Config, run_id: str, *, json: bool, markdown: bool, html: 
 
             write_file(offline_page(library, run, [config.graphs_dir], config.private_folders), html)
     if json:
-        print_json({**run_fields(run), "steps": [step_fields(step) for step in steps]})
+        found = {} if run.answer else {"so_far": so_far_fields(run, report.found)}
+        print_json({**run_fields(run), **found, "steps": [step_fields(step) for step in steps]})
     elif markdown or html is None:
         show_report(report, steps=True, json=False, markdown=markdown)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +14,11 @@ from rereader.cli.console import notes, output, print_json
 from rereader.cli.display import show_answer, show_run
 from rereader.cli.markdown import markdown as as_markdown
 from rereader.cli.page import file_links, page
-from rereader.cli.report import Report
+from rereader.cli.report import Report, make_report
 from rereader.memory.library import Library
 from rereader.models.files import write_private
-from rereader.schema import InputError
+from rereader.runs.so_far import so_far_fields
+from rereader.schema import InputError, ModelError
 
 
 def check_forms(*, json: bool, markdown: bool, html: Path | None) -> None:
@@ -31,15 +34,30 @@ def check_forms(*, json: bool, markdown: bool, html: Path | None) -> None:
 
 
 def show_report(report: Report, *, steps: bool, json: bool, markdown: bool) -> None:
-    """Print a run's answer; ``steps`` prints each step too, but as JSON there is the answer alone."""
+    """Print a run's answer, or what it has found so far; ``steps`` prints each step too, unless as JSON."""
     if json and report.answer is not None:
         print_json(report.answer.model_dump(mode="json"))
+    elif json:
+        print_json(so_far_fields(report.run, report.found))
     elif markdown:
         sys.stdout.write(as_markdown(report if steps else replace(report, steps=())) + "\n")
     elif steps:
         show_run(report)
     else:
         show_answer(report)
+
+
+@contextmanager
+def found_shown(library: Library, *, json: bool, markdown: bool = False, html: Path | None = None) -> Iterator[None]:
+    """Show what a run has found that a model's failure ends; the failure goes on, to be told in one line."""
+    try:
+        yield
+    except ModelError as error:
+        if error.run_id:
+            report = make_report(library, library.runs.get(error.run_id))
+            show_report(report, steps=False, json=json, markdown=markdown)
+            write_page(report, html)
+        raise
 
 
 def write_page(report: Report, html: Path | None) -> None:

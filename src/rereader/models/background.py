@@ -80,9 +80,19 @@ class Background:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
 
-async def together(jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
-    """All results in order; the first failure cancels the rest."""
-    tasks = [asyncio.ensure_future(job()) for job in jobs]
+async def together(jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], finished: dict[int, T]) -> list[T]:
+    """All results in order; the first failure cancels the rest.
+
+    Args:
+        jobs: What to do at the same time.
+        finished: Each result is put here by its position as it comes, for those who want what there is after a failure.
+    """
+
+    async def do(position: int, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        finished[position] = result = await job()
+        return result
+
+    tasks = [asyncio.ensure_future(do(position, job)) for position, job in enumerate(jobs)]
     try:
         return await asyncio.gather(*tasks)
     except BaseException:

@@ -214,6 +214,11 @@ class LanguageModel(ABC):
         """Tokens of each rendered prompt, chat template included."""
 
     @property
+    def waited(self) -> float:
+        """Seconds that calls have waited so far before they computed: for other processes, for weights to load."""
+        return 0.0
+
+    @property
     def retrieval_heads(self) -> tuple[Head, ...]:
         """Heads that look at what answers a question, best first; none where nobody has looked for them.
 

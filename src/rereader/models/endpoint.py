@@ -6,9 +6,11 @@ import hashlib
 import json
 import math
 import threading
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -20,6 +22,8 @@ from rereader.models.messages import Turn, turns
 from rereader.models.normalise import log_normalise
 from rereader.models.providers import Connection, call_options, connect, logprob_options, package_of
 from rereader.models.replies import (
+    Bound,
+    SoundText,
     StopText,
     cut,
     finish_reason,
@@ -36,11 +40,12 @@ from rereader.models.requests import Requests
 from rereader.models.serverinfo import asked_window
 from rereader.models.tokens import TokenCounter, tiktoken_counter
 from rereader.schema.endpoint import EndpointSettings
-from rereader.schema.errors import InputError, ModelError
+from rereader.schema.errors import InputError, ModelError, RereaderError
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, AIMessageChunk
 
+T = TypeVar("T")
 CAPABILITIES = Capabilities(choose=False, likelihood=False)
 """What every endpoint can do; ``choose`` is added where the server returns the likeliest tokens."""
 ASSUMED_WINDOW = 8192
@@ -53,6 +58,14 @@ _CERTAIN = 0.7
 _MOST_LABELS = 20
 _MOST_OVERRUN = 2
 """A reply is cut off where it has so many times the tokens that it was allowed: servers count otherwise than we do."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A prompt as it is sent, and its tokens by our counter."""
+
+    turns: list[Turn]
+    tokens: int
 
 
 class ChatEndpoint(LanguageModel):
@@ -90,6 +103,7 @@ class ChatEndpoint(LanguageModel):
         self._package = package_of(connection.chat)
         self._counter = counter or tiktoken_counter()
         self._own_tokens = self._counter.name.startswith("tokenizer-")
+        self._counted: dict[str, int] = {}
         where = settings.base_url or settings.provider
         self._server = Server(settings.model_name, where, settings.api_key_env, connection.key, settings.timeout)
         self._window = settings.context_window
@@ -133,11 +147,14 @@ class ChatEndpoint(LanguageModel):
         self._window = tokens
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, cancel: Cancel | None = None) -> list[Generation]:
-        """Reply to each prompt, in order; see :meth:`LanguageModel.generate`."""
+        """Reply to each prompt, in order; see :meth:`LanguageModel.generate`.
+
+        An error carries the replies that were there before it (``finished``).
+        """
         made = self._ready(prompts, sampling)
         if sampling.max_new_tokens == 0:
-            return [Generation("", (), "length", size) for size in self._sizes(made)]
-        return self._background.run(together([partial(self._reply, one, sampling) for one in made]), cancel)
+            return [Generation("", (), "length", one.tokens) for one in made]
+        return self._together([partial(self._reply, one, sampling) for one in made], cancel)
 
     def stream(
         self, prompt: Prompt, sampling: Sampling, cancel: Cancel | None = None
@@ -182,10 +199,14 @@ class ChatEndpoint(LanguageModel):
         if not prompts:
             return np.zeros((0, len(labels)), dtype=np.float32)
         made = self._ready([*prompts, *([null] if null else [])], Sampling(max_new_tokens=1))
-        rows = self._background.run(together([partial(self._label_scores, one, labels) for one in made]), cancel)
+        try:
+            rows = self._together([partial(self._label_scores, one, labels) for one in made], cancel)
+        except RereaderError as error:
+            known = null is None or len(prompts) in error.finished
+            error.finished = _normalised(error.finished, len(prompts)) if known else {}
+            raise
         self.capabilities = Capabilities(choose=True, likelihood=False)
-        table = np.array(rows, dtype=np.float32)
-        return log_normalise(table[: len(prompts)], table[-1] if null else None)
+        return np.stack(list(_normalised(dict(enumerate(rows)), len(prompts)).values()))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text by the counter that is at hand."""
@@ -194,9 +215,8 @@ class ChatEndpoint(LanguageModel):
     def prompt_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
         """Tokens to reserve for each prompt: more than the server will count, if its tokenizer is anything usual."""
         margin = 1.0 if self._own_tokens else _MARGIN
-        made = [turns(prompt) for prompt in prompts]
-        sizes = self._sizes(made)
-        return [math.ceil(size * margin) + _TURN_TOKENS * (len(one) + 1) for size, one in zip(sizes, made, strict=True)]
+        made = self._made(prompts)
+        return [math.ceil(one.tokens * margin) + _TURN_TOKENS * (len(one.turns) + 1) for one in made]
 
     def notices(self) -> tuple[str, ...]:
         """What the user should know of the calls so far, each once."""
@@ -210,82 +230,98 @@ class ChatEndpoint(LanguageModel):
             self._background.run(client.aclose())
         self._background.close()
 
-    def _ready(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Turn]]:
+    def _together(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], cancel: Cancel | None) -> list[T]:
+        finished: dict[int, T] = {}
+        try:
+            return self._background.run(together(jobs, finished), cancel)
+        except RereaderError as error:
+            error.finished = dict(finished)  # requests that are being cancelled may still come to their end
+            raise
+
+    def _ready(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[_Made]:
         sampling.check()
-        made = [turns(prompt) for prompt in prompts]
+        made = self._made(prompts)
         window = self.context_window
-        for size in self._sizes(made):
-            certain = size if self._own_tokens else int(size * _CERTAIN)
+        for one in made:
+            certain = one.tokens if self._own_tokens else int(one.tokens * _CERTAIN)
             if certain + sampling.max_new_tokens > window:
                 msg = (
-                    f"A prompt of about {size:,} tokens and {sampling.max_new_tokens:,} more for the reply do not fit "
-                    f"into the {window:,} tokens that {self.name} reads at once."
+                    f"A prompt of about {one.tokens:,} tokens and {sampling.max_new_tokens:,} more for the reply do "
+                    f"not fit into the {window:,} tokens that {self.name} reads at once."
                 )
                 raise InputError(msg, "Use smaller chunks, a shorter question, or raise the endpoint's context_window.")
         return made
 
-    def _sizes(self, made: Sequence[Sequence[Turn]]) -> list[int]:
-        counts = iter(self._counter([text for one in made for _, text in one]))
-        return [sum(next(counts) for _ in one) for one in made]
+    def _made(self, prompts: Sequence[Prompt]) -> list[_Made]:
+        """Prompts with their tokens; texts of the prompts that were counted last are not counted again."""
+        made = [turns(prompt) for prompt in prompts]
+        texts = list(dict.fromkeys(text for one in made for _, text in one))
+        known = self._counted
+        fresh = [text for text in texts if text not in known]
+        counts = {**known, **dict(zip(fresh, self._counter(fresh), strict=True))}
+        self._counted = {text: counts[text] for text in texts}
+        return [_Made(one, sum(counts[text] for _, text in one)) for one in made]
 
     def _options(self, sampling: Sampling, top: int | None = None) -> dict[str, Any]:
         """A request's arguments; ``top`` (0 for none) asks for log-probabilities and so many likely tokens."""
         options = call_options(self._package, sampling, self.settings.context_window)
         return options if top is None else {**options, **logprob_options(self._package, top)}
 
-    async def _reply(self, made: list[Turn], sampling: Sampling) -> Generation:
-        message = await self._requests.ask(made, self._options(sampling, top=0))
+    async def _reply(self, made: _Made, sampling: Sampling) -> Generation:
+        message = await self._requests.ask(made.turns, self._options(sampling, top=0))
         return self._generation(made, sampling, message, cut(sound(str(message.text)), sampling.stop))
 
-    async def _label_scores(self, made: list[Turn], labels: list[str]) -> list[float]:
-        message = await self._requests.ask(made, self._options(Sampling(max_new_tokens=1), top=_MOST_LABELS))
+    async def _label_scores(self, made: _Made, labels: list[str]) -> list[float]:
+        message = await self._requests.ask(made.turns, self._options(Sampling(max_new_tokens=1), top=_MOST_LABELS))
         scores = label_logprobs(message.response_metadata, labels)
         if scores is None:
             self.capabilities = CAPABILITIES
             raise self._cannot_choose()
         return scores
 
-    def _pieces(self, made: list[Turn], sampling: Sampling, cancel: Cancel | None) -> Generator[str, None, Generation]:
+    def _pieces(self, made: _Made, sampling: Sampling, cancel: Cancel | None) -> Generator[str, None, Generation]:
         replies: list[Generation] = []
         yield from self._background.stream(self._streamed(made, sampling, replies), cancel)
         return replies[0]
 
-    async def _streamed(self, made: list[Turn], sampling: Sampling, replies: list[Generation]) -> AsyncIterator[str]:
+    async def _streamed(self, made: _Made, sampling: Sampling, replies: list[Generation]) -> AsyncIterator[str]:
         """The reply's pieces; the whole reply is put into ``replies`` at the end."""
         if sampling.max_new_tokens == 0:
-            replies.append(Generation("", (), "length", self._sizes([made])[0]))
+            replies.append(Generation("", (), "length", made.tokens))
             return
-        text, whole = StopText(sampling.stop), None
-        async for chunk in self._requests.stream(made, self._options(sampling)):
-            whole = chunk if whole is None else cast("AIMessageChunk", whole + chunk)
-            if piece := text.push(sound(str(chunk.text))):
-                yield piece
-        if rest := text.finish():
+        pieces, text, whole = SoundText(), StopText(sampling.stop), None
+        bound = Bound(sampling.max_new_tokens * _MOST_OVERRUN, self._counter)
+        async with aclosing(self._requests.stream(made.turns, self._options(sampling))) as chunks:
+            async for chunk in chunks:
+                whole = chunk if whole is None else cast("AIMessageChunk", whole + chunk)
+                piece = pieces.push(str(chunk.text))
+                if not bound.holds(piece):
+                    break
+                if ready := text.push(piece):
+                    yield ready
+        if rest := text.push(pieces.finish()) + text.finish():
             yield rest
-        if whole is None or (self._package == "langchain_openai" and not reason_of(whole.response_metadata)):
+        tells = self._package == "langchain_openai" and not bound.passed
+        if whole is None or (tells and not reason_of(whole.response_metadata)):
             raise unreadable("the stream broke off", self._server)
         replies.append(self._generation(made, sampling, whole, text.text))
 
-    def _generation(self, made: list[Turn], sampling: Sampling, message: AIMessage, text: str) -> Generation:
+    def _generation(self, made: _Made, sampling: Sampling, message: AIMessage, text: str) -> Generation:
         metadata = message.response_metadata
-        read, written = self._usage(made, sampling, message, text)
+        ours = self._counter([text])[0]
+        read, written = self._usage(made, sampling, message, ours)
         if was_withheld(metadata):
             self._note(f"The server of {self.name} withheld a reply or a part of one (content filter).")
         if written > sampling.max_new_tokens:
             self._note(f"The server of {self.name} wrote more tokens than it was allowed; the budget may be overrun.")
-        kept = self._kept(text, sampling)
+        most = sampling.max_new_tokens * _MOST_OVERRUN
+        kept = shortened(text, most, self._counter) if ours > most else text
         return Generation(kept, (), finish_reason(metadata), read, logprobs_of(metadata), written)
 
-    def _kept(self, text: str, sampling: Sampling) -> str:
-        """What is taken of a reply; one that does not end is cut off far behind where it was to end."""
-        most = sampling.max_new_tokens * _MOST_OVERRUN
-        # A token has hardly more than ten characters, so nearly every reply need not be counted.
-        return shortened(text, most, self._counter) if len(text) > most else text
-
-    def _usage(self, made: list[Turn], sampling: Sampling, message: AIMessage, text: str) -> tuple[int, int]:
+    def _usage(self, made: _Made, sampling: Sampling, message: AIMessage, written: int) -> tuple[int, int]:
         """Tokens read and written: as the server counts them, if it does and that can be."""
         told = usage_of(message)
-        counted = self._sizes([made])[0] + _TURN_TOKENS * len(made), self._counter([text])[0]
+        counted = made.tokens + _TURN_TOKENS * len(made.turns), written
         if told is None:
             self._note(f"The server of {self.name} does not count tokens; usage is estimated ({self._counter.name}).")
         elif not is_plausible(told, counted, sampling.max_new_tokens):
@@ -301,6 +337,16 @@ class ChatEndpoint(LanguageModel):
     def _note(self, text: str) -> None:
         with self._lock:
             self._notices[text] = None
+
+
+def _normalised(rows: Mapping[int, list[float]], count: int) -> dict[int, Float32Array]:
+    """Rows of the first ``count`` prompts as log-probabilities, by position; the null prompt's comes after them."""
+    null = np.array(rows[count], dtype=np.float32) if count in rows else None
+    return {
+        position: log_normalise(np.array([row], dtype=np.float32), null)[0]
+        for position, row in rows.items()
+        if position < count
+    }
 
 
 def fingerprint(settings: EndpointSettings) -> str:

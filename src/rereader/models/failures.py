@@ -83,11 +83,11 @@ def is_lost(error: BaseException) -> bool:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether another attempt may succeed: a lost connection, too many requests, or a fault of the server."""
+    """Whether another attempt may succeed: lost or slow, too many requests, or a fault of the server."""
     status = status_of(error)
     if status is not None:
         return status == _TOO_MANY_REQUESTS or status >= 500
-    return is_lost(error) and not is_timeout(error)
+    return is_lost(error) or is_timeout(error)
 
 
 def explain(error: BaseException, server: Server) -> ModelError:
@@ -127,7 +127,7 @@ async def attempt(call: Callable[[], Awaitable[T]], server: Server, retries: int
         retries: Most further attempts.
 
     Raises:
-        ModelError: If no attempt succeeded.
+        ModelError: If no attempt succeeded; it says how many there were.
     """
     for number in range(retries + 1):
         try:
@@ -138,9 +138,14 @@ async def attempt(call: Callable[[], Awaitable[T]], server: Server, retries: int
         except Exception as error:
             pause = _pause(error, number)
             if number == retries or pause is None or not is_passing(error):
-                raise explain(error, server) from error
+                raise _after(number + 1, explain(error, server)) from error
             await asyncio.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _after(attempts: int, error: ModelError) -> ModelError:
+    """The error of the last of so many attempts."""
+    return error if attempts == 1 else ModelError(f"{error.message} It was asked {attempts} times.", error.hint)
 
 
 def retry_after(error: BaseException) -> float | None:

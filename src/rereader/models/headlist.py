@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -64,7 +65,7 @@ def known_heads(name: str, models_dir: Path) -> tuple[list[Head], str] | None:
 def no_heads(name: str) -> InputError:
     """What to say where a list of heads is needed and there is none."""
     msg = f"There is no list of retrieval heads for {name}."
-    return InputError(msg, f"Run: rereader models heads {name} --detect hotpotqa")
+    return InputError(msg, f"Run: rereader models heads {shlex.quote(name)} --detect hotpotqa")
 
 
 def published_heads() -> dict[str, tuple[list[Head], str]]:

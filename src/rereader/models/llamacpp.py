@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +73,7 @@ class LlamaCppModel(TokenisedModel):
         )
         self._process = LlamaProcess(settings)
         self._cached = 0
+        self._locked_out = 0.0
         self._worker = Worker(name)
         weakref.finalize(self, _release, self._worker, self._process)
 
@@ -116,6 +119,11 @@ class LlamaCppModel(TokenisedModel):
     def cached_tokens(self) -> int:
         """Prompt tokens that were not read again, over all calls so far."""
         return self._cached
+
+    @property
+    def waited(self) -> float:
+        """Seconds that calls have waited for the machine's lock and for the weights to load."""
+        return self._locked_out + self._process.starting
 
     @property
     def process_id(self) -> int | None:
@@ -180,7 +188,12 @@ class LlamaCppModel(TokenisedModel):
         def guarded() -> T:
             if cancelled():
                 raise Interrupted("Stopped before the model began.", "Resume the run to go on.")
-            with computing(self.name, cancelled, self._lock):
+            with ExitStack() as stack:
+                asked = time.monotonic()
+                try:
+                    stack.enter_context(computing(self.name, cancelled, self._lock))
+                finally:
+                    self._locked_out += time.monotonic() - asked
                 result = self._do(job)
             if cancelled():
                 raise Interrupted("Stopped while the model was writing.", "Resume the run to go on.")

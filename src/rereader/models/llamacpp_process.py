@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,8 @@ class LlamaProcess:
     """At most one process at a time. Not thread-safe: one worker owns it."""
 
     settings: ProcessSettings
+    starting: float = 0.0
+    """Seconds that went by so far until processes had loaded the weights."""
     _child: subprocess.Popen[bytes] | None = None
     _lines: queue.SimpleQueue[Message | None] = field(default_factory=queue.SimpleQueue)
     _said: IO[bytes] | None = None
@@ -77,7 +80,11 @@ class LlamaProcess:
             ModelError: If the process cannot be started, fails or ends.
             Interrupted: If ``stopped`` says so before the weights are loaded.
         """
-        self._start(tokens, stopped)
+        asked = time.monotonic()
+        try:
+            self._start(tokens, stopped)
+        finally:
+            self.starting += time.monotonic() - asked
         self._jobs += 1
         self._send({**job, "id": self._jobs})
         yield from self._answers(self._jobs, stopped)

@@ -60,6 +60,51 @@ class StopText:
         return piece
 
 
+class SoundText:
+    """A sound text of pieces, where one may end in the middle of a character that the next one completes."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def push(self, piece: str) -> str:
+        """Add a piece; returns what it completes."""
+        text = self._half + piece
+        whole = text[:-1] if "\ud800" <= text[-1:] <= "\udbff" else text
+        self._half = text[len(whole) :]
+        return sound(whole)
+
+    def finish(self) -> str:
+        """What is left of a text that ends in the middle of a character."""
+        half, self._half = self._half, ""
+        return sound(half)
+
+
+class Bound:
+    """Whether a reply that comes in pieces keeps to so many tokens by a counter.
+
+    The tokens of its pieces are hardly fewer than those of the whole, so the whole is counted only where they pass.
+    """
+
+    def __init__(self, tokens: int, count: Callable[[Sequence[str]], list[int]]) -> None:
+        self._most = tokens
+        self._count = count
+        self._text = ""
+        self._tokens = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether it has more."""
+        return self._tokens > self._most
+
+    def holds(self, piece: str) -> bool:
+        """Add a piece; returns whether there are still no more."""
+        self._text += piece
+        self._tokens += self._count([piece])[0]
+        if self.passed:
+            self._tokens = self._count([self._text])[0]
+        return not self.passed
+
+
 def sound(text: str) -> str:
     """A text that can be stored: halves of characters are replaced, NUL, which ends a text elsewhere, is left out."""
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rereader.models.failures import Server, attempt, explain, said, status_of
@@ -57,17 +57,18 @@ class Requests:
         async with self._gate:
             return await self._attempt(turns, options, send)
 
-    async def stream(self, turns: Sequence[Turn], options: Mapping[str, Any]) -> Stream:
+    async def stream(self, turns: Sequence[Turn], options: Mapping[str, Any]) -> AsyncGenerator[AIMessageChunk, None]:
         """The reply in chunks; only what fails before the first one is tried again.
 
         Raises:
-            ModelError: If no attempt succeeds, or the stream breaks off.
+            ModelError: If no attempt succeeds, the stream breaks off, or what follows the first chunk takes too long.
         """
         async with self._gate:
             chunk, rest = await self._attempt(turns, options, self._open)
+            end = asyncio.get_running_loop().time() + self._server.timeout
             while chunk is not None:
                 yield chunk
-                chunk = await self._next(rest)
+                chunk = await self._next(rest, end)
 
     async def _open(self, messages: list[BaseMessage], sent: dict[str, Any]) -> tuple[AIMessageChunk | None, Stream]:
         if _USAGE in self._refused:
@@ -75,9 +76,9 @@ class Requests:
         chunks = self._chat.astream(messages, **sent)
         return await anext(chunks, None), chunks
 
-    async def _next(self, chunks: Stream) -> AIMessageChunk | None:
+    async def _next(self, chunks: Stream, end: float) -> AIMessageChunk | None:
         try:
-            async with asyncio.timeout(self._server.timeout):
+            async with asyncio.timeout_at(end):
                 return await anext(chunks, None)
         except Exception as error:
             raise explain(error, self._server) from error

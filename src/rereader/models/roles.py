@@ -122,6 +122,12 @@ class Models:
         return cast("Embedder", self._get("embedder"))
 
     @property
+    def waited(self) -> float:
+        """Seconds that calls of the loaded language models have waited so far; see :attr:`LanguageModel.waited`."""
+        unique = {id(model): model for model in list(self._loaded.values())}
+        return sum(model.waited for model in unique.values() if isinstance(model, LanguageModel))
+
+    @property
     def on_cuda(self) -> bool:
         """Whether language models run on a CUDA device; loads none of them, and no torch if there are none."""
         if all(self._names[role] == without for role, without in _WITHOUT.items()):

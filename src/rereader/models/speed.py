@@ -222,9 +222,9 @@ def _prompts(words: list[str], count: int, length: int) -> list[Prompt]:
 
 def _timed(model: LanguageModel, prompts: list[Prompt], most: int) -> tuple[int, float, int]:
     """Tokens read, seconds, tokens written."""
-    started = time.perf_counter()
+    started, waited = time.perf_counter(), model.waited
     replies = model.generate(prompts, Sampling(max_new_tokens=most))
-    seconds = max(time.perf_counter() - started, 1e-6)
+    seconds = max(time.perf_counter() - started - (model.waited - waited), 1e-6)
     return sum(model.prompt_tokens(prompts)), seconds, sum(reply.completion_tokens for reply in replies)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START
 
-from rereader.agents.ledger import quote_scores
+from rereader.agents.evidence import quote_scores
 from rereader.graphs.registry import get_graph
 from rereader.memory.database import translated
 from rereader.memory.forks import copy_checkpoints, copy_rows

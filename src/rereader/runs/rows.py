@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+from rereader.agents.context import WAITING
 from rereader.graphs.registry import get_graph
 from rereader.memory.runs import Run, Step
 from rereader.models.base import Cancel
@@ -166,11 +167,11 @@ def failure_of(error: Exception) -> Failure:
 
 
 def stage_seconds(steps: Sequence[Step]) -> dict[str, float]:
-    """Seconds by stage, without those in which models were loaded."""
+    """Seconds by stage, without those in which models were loaded or waited."""
     found: dict[str, float] = {}
     for step in steps:
-        loading = sum(work["seconds"] for work in step.detail.get("work", []) if work["kind"] == "load")
-        found[step.node] = found.get(step.node, 0.0) + max(0.0, step.seconds - loading)
+        idle = sum(work["seconds"] for work in step.detail.get("work", []) if work["kind"] in ("load", WAITING))
+        found[step.node] = found.get(step.node, 0.0) + max(0.0, step.seconds - idle)
     return found
 
 

@@ -170,7 +170,8 @@ class Session:
         Raises:
             InputError: If the question, a document, the graph or a setting cannot be used.
             Interrupted: If ``cancel`` was set; the run can be resumed.
-            ModelError: If a model fails.
+            ModelError: If a model fails; its ``run_id`` names the run, which can be resumed and keeps what it has
+                found (:func:`rereader.runs.so_far.so_far`).
         """
         chosen = get_graph(graph)
         values = chosen.settings(settings or {})
@@ -273,6 +274,8 @@ class Session:
         except Timeout as error:
             raise AtWork(f"Run {run.id} is at work, here or in another process.", "Wait for it to end.") from error
         except BaseException as error:
+            if isinstance(error, RereaderError):
+                error.run_id = run.id
             if isinstance(error, (Interrupted, KeyboardInterrupt)):
                 self.library.runs.update(run.id, status="interrupted")
             else:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 
 class RereaderError(Exception):
     """Base of every error that Rereader raises on purpose.
@@ -12,6 +16,10 @@ class RereaderError(Exception):
     """
 
     exit_code = 1
+    run_id: str = ""
+    """The run that it ended, if it ended one."""
+    finished: Mapping[int, Any] = MappingProxyType({})
+    """What a batch had done before it failed, by position: it was paid for."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

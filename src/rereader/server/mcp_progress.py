@@ -58,5 +58,7 @@ def _said(event: Event) -> str:
     if event.kind == "step":
         return f"{run}step {event.step}: {event.node}"
     if event.progress:
-        return f"{run}{event.progress.stage}: {event.progress.done:,} of {event.progress.total:,}"
+        several = event.progress.total > 1  # of one thing it is either or
+        count = f": {event.progress.done:,} of {event.progress.total:,}" if several else ""
+        return f"{run}{event.progress.stage}{count}"
     return f"note: {event.text}"

@@ -29,6 +29,7 @@ class Act:
         logprobs: Whether log-probabilities are told when they are asked for.
         finish: The reason why the reply ended.
         breaks: A stream breaks off after its first piece.
+        pause: Waits so long after each piece of a stream.
     """
 
     status: int = 200
@@ -40,6 +41,7 @@ class Act:
     logprobs: bool = False
     finish: str = "stop"
     breaks: bool = False
+    pause: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             if act.breaks:
                 return
+            self.server.owner.wait(act.pause)
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         length = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}

@@ -61,7 +61,7 @@ def test_one_process_reads_many_files_and_a_new_one_goes_on_where_it_was_lost(wo
         assert reader.read("pdf", words, "a.pdf", Options()).text.strip() == "The bees hum"
         assert reader._process.pid == first
         reader._process.kill()
-        with pytest.raises(InputError, match=r"a\.pdf takes more than"):
+        with pytest.raises(InputError, match=r"a\.pdf cannot be read: its reader was killed"):
             reader.read("pdf", words, "a.pdf", Options())
         assert reader.read("pdf", words, "a.pdf", Options()).text.strip() == "The bees hum"
         last = reader._process
@@ -110,6 +110,77 @@ def test_no_module_is_taken_from_the_folder_that_we_are_in(words, tmp_path, monk
     (tmp_path / "a.pdf").write_bytes(words)
     assert load_source("a.pdf")[0].text.strip() == "The bees hum"
     assert not (tmp_path / "taken").exists()
+
+
+BREAKING = """
+import os, signal
+from rereader.tools.formats import pdf
+from rereader.tools.formats.base import Parsed
+
+def load(data, name, options):
+    if b"unexpected" in data:
+        raise KeyError("glyph")
+    if b"killed" in data:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if b"crashed" in data:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if b"left" in data:
+        os._exit(7)
+    if b"starved" in data:
+        raise MemoryError
+    return Parsed("The bees hum.")
+
+pdf.load = load
+from rereader.tools.formats.apart_child import main
+main()
+"""
+SAID = {
+    "unexpected": "its reader failed (KeyError: 'glyph')",
+    "killed": "its reader was killed, perhaps for want of memory",
+    "crashed": "GiB of memory to unpack, or is damaged",
+    "left": "its reader ended with code 7",
+    "starved": "GiB of memory to unpack.",
+}
+
+
+@pytest.fixture
+def breaking(monkeypatch, tmp_path):
+    """Reads PDF files in a process that breaks as they say."""
+    (tmp_path / "breaking.py").write_text(BREAKING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(apart, "_MODULE", "breaking")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a-sound", *SAID, "z-sound"):
+        (folder / f"{name}.pdf").write_bytes(b"%PDF-1.4 " + name.encode())
+    return folder
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_reader_that_breaks_says_how(breaking, name):
+    with pytest.raises(InputError) as raised:
+        load_source(breaking / f"{name}.pdf")
+    assert f"{name}.pdf" in raised.value.message and SAID[name] in raised.value.message
+    assert raised.value.hint and "\n" not in str(raised.value)
+
+
+def test_the_other_files_of_a_folder_go_on_and_what_is_left_out_is_counted(breaking):
+    texts = load_source(breaking)
+    assert [text.title for text in texts] == ["a-sound.pdf", "z-sound.pdf"]
+    [warning] = texts[0].warnings
+    assert warning.startswith(f"skipped {len(SAID)} unreadable files: ") and "SIGSEGV" not in warning
+
+
+def test_a_reader_that_breaks_here_costs_its_file_only(tmp_path, monkeypatch):
+    def load(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("rereader.tools.formats.html.load", load)
+    (tmp_path / "a.html").write_bytes(HTML)
+    (tmp_path / "b.txt").write_text("The bees hum.")
+    assert [text.title for text in load_source(tmp_path)] == ["b.txt"]
+    with pytest.raises(InputError, match=r"a\.html cannot be read: its reader failed \(ZeroDivisionError\)"):
+        load_source(tmp_path / "a.html")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's walls are Linux's")

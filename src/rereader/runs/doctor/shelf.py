@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def model_files(scope: Scope) -> list[Finding]:
 
 def _examine(scope: Scope, folder: Path) -> Finding:
     manifest = read_manifest(folder)
-    pull = f"Run: rereader models pull {folder.name}"
+    pull = f"Run: rereader models pull {shlex.quote(folder.name)}"
     if manifest is None or not is_whole(folder, manifest):
         return Finding(f"the model {folder.name} is incomplete", "problem", f"Remove {folder}. {pull}")
     size = sum(record.size for record in manifest.files.values()) / 1e6

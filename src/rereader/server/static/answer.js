@@ -6,6 +6,8 @@ import { awaiting } from "./errors.js";
 import { count, several, stateHint, stateWords } from "./format.js";
 import { appendShown, said, Slice } from "./text.js";
 
+const FOUND = "What it has found is kept: its steps show the memory and the quotes, and Resume goes on from there.";
+
 function marker(number, show) {
   return button(
     String(number + 1),
@@ -86,7 +88,7 @@ export class AnswerPanel {
     const { run } = this.data;
     const failed = run.failure && [el("p.bad", {}, "The run failed."), said(run.failure, "p")];
     if (!run.answer) {
-      fill(this.element, failed || el("p.small", {}, "There is no answer yet."));
+      fill(this.element, failed ? [...failed, el("p.small", {}, FOUND)] : el("p.small", {}, "There is no answer yet."));
       return;
     }
     const { answer } = run;
