@@ -6,7 +6,7 @@ from rereader.memory.care.contents import check_contents
 from rereader.memory.care.depth import Depth
 from rereader.memory.care.repairs import repair
 from rereader.memory.invariants import check_library, stored_version
-from rereader.memory.library import Library
+from rereader.memory.library import Library, check_place
 from rereader.memory.locks import caring
 from rereader.memory.migrations import MIGRATIONS
 from rereader.runs.doctor.checkpoints import checkpoints_open, drop_broken
@@ -18,6 +18,7 @@ from rereader.schema.findings import Finding
 def workspace(scope: Scope) -> list[Finding]:
     """All checks of the store; a workspace that is not there yet is not made."""
     folder = scope.config.workspace
+    check_place(folder)
     if not (folder / "library.db").is_file():
         return [Finding(f"no workspace at {folder} yet", "note", "It is made by: rereader add FILE")]
     try:

@@ -124,8 +124,9 @@ class DocumentsView {
     const lost = one.runs ? ` ${several(one.runs, "run")} that read it will be removed with it.` : "";
     if (!confirm(`Remove "${plain(one.title)}" and all that was made of it?${lost}`)) return;
     try {
-      await removeDocument(one.id);
+      const { erased } = await removeDocument(one.id);
       announce("Removed");
+      if (!erased) this.cards.append(el("section.job.note", {}, el("p", {}, NOT_ERASED)));
     } catch (error) {
       this.cards.append(errorPanel(error));
     }
