@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _TURN_SECONDS = 0.5
 """How long a process waits for another before it looks whether to give up."""
 NOT_ERASED = (
-    "What was deleted still stands in the library's files: another process reads an older state of them (a backup, say). "
-    "When it has ended, run: rereader gc"
+    "What was deleted still stands in the library's files, since another process reads an older state of them (a "
+    "backup, say). When it has ended, run: rereader gc"
 )
 """What to say where text could not be taken out of the files yet."""
 
@@ -65,8 +65,8 @@ class Library:
 
     def __init__(self, workspace: Path, kv_bytes: int | None = None) -> None:
         self.workspace = Path(workspace)
-        check_place(self.workspace)
         with translated(self.workspace / "library.db"):
+            check_place(self.workspace)
             for folder in (self.workspace, self.workspace / "index", self.workspace / "runs"):
                 folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         self.database = Database(self.workspace / "library.db")
@@ -238,6 +238,6 @@ def check_place(workspace: Path) -> None:
     except UnicodeEncodeError as error:
         msg = f"The name of the workspace {os.fsencode(workspace)!r} is not UTF-8."
         raise StoreError(msg, "Name another folder with --workspace.") from error
-    if not os.path.exists(workspace) and (old := stranded(workspace.resolve())):
+    if not workspace.exists() and (old := stranded(workspace.resolve())):
         msg = f"The workspace {workspace} lies in {old}: a restore was stopped while it took its place."
         raise StoreError(msg, f"Run the restore again, or move it back: mv '{old}' '{workspace}'")

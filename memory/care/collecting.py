@@ -105,9 +105,7 @@ def workspace_bytes(library: Library) -> int:
     return sum(size_of(path) for path in files if path.is_file())
 
 
-def _old_runs(
-    library: Library, wanted: Wanted, agreed: Collection[str] | None = None
-) -> tuple[list[str], list[str]]:
+def _old_runs(library: Library, wanted: Wanted, agreed: Collection[str] | None = None) -> tuple[list[str], list[str]]:
     """Runs that go, and those that are old enough and stay nevertheless."""
     if wanted.older_than is None and wanted.keep_last is None:
         return [], []

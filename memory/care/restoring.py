@@ -28,8 +28,8 @@ _SPARE = 50_000_000
 def restore(source: Path, workspace: Path, listen: Listener, *, replace: bool = False) -> Manifest:
     """Make a workspace from a backup.
 
-    A workspace that it replaces is whole until the new one is in its place, on the disk. Who is killed in between leaves
-    it beside: the next restore to the same place gives it its place back first, and opening it says where it lies.
+    A workspace that it replaces stays whole until the new one is in its place, on the disk. Who is killed in between
+    leaves it beside: the next restore to the same place gives it its place back first, and opening it says where it is.
 
     Args:
         source: The backup.

@@ -33,8 +33,8 @@ def backup(
 ) -> int:
     """Save the workspace in one file, also while other processes write to it.
 
-    The file is written beside, read back and compared before it takes its name; only you may read it. What is damaged is
-    left out and named, and the exit code is 1; of a damaged library there is no backup.
+    The file is written beside, read back and compared before it takes its name; only you may read it. What is damaged
+    is left out and named, and the exit code is 1; of a damaged library there is no backup.
 
     For example:
 

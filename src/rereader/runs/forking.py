@@ -212,7 +212,7 @@ def plan_fork(session: Session, point: Point, changes: Changes) -> Plan:
 def make_fork(library: Library, plan: Plan) -> Run:
     """Make a fork, which is a run like any other that was interrupted: going on with it is the caller's.
 
-    Its checkpoints are there before its row is: whoever makes it holds its lock, so that nobody takes them for leftovers.
+    Its checkpoints are there before its row is. Whoever makes it holds its lock: nobody takes them for leftovers then.
     One that begins after the last step of a finished run without a change has its answer already.
 
     Raises:

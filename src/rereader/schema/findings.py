@@ -11,7 +11,8 @@ from rereader.schema.wording import counted
 State = Literal["ok", "mended", "note", "warning", "problem"]
 """``note`` is worth knowing, ``warning`` may cost something, ``problem`` stops something from working; ``mended`` was
 one of the two."""
-_SHOWN = 3
+SHOWN = 3
+"""How many of the things that are wrong are named."""
 
 
 @dataclass(frozen=True)
@@ -52,4 +53,4 @@ def verdict(good: str, bad: Noun, wrong: Sequence[str], mend: str, state: State 
 
 def listed(names: Sequence[str]) -> str:
     """The first few of some names."""
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -19,8 +19,8 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from rereader.memory.care.debris import delete_files, size_of
 from rereader.memory.care.depth import Depth, paced
+from rereader.memory.care.hints import REPAIR
 from rereader.memory.database import is_damage
-from rereader.memory.invariants import REPAIR
 from rereader.memory.library import Library
 from rereader.memory.locks import lock_at, taken
 from rereader.schema.findings import Finding, listed, verdict
