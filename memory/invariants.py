@@ -73,7 +73,7 @@ def texts_whole(library: Library) -> list[Finding]:
 
 def chunks_partition(library: Library) -> list[Finding]:
     """Chunks follow one another without a gap from the first character of a document to its last."""
-    cuts = counted(_count(library, "chunkings"), "cut", "cuts")
+    good = f"the chunks of {counted(_count(library, 'chunkings'), 'cut')} partition the text"
     wrong = [row["title"] for row in _gapped(library)]
     return verdict(
         f"the chunks of {cuts} partition the text", ("cut with gaps", "cuts with gaps"), wrong, REPAIR_OR_READD
@@ -197,7 +197,7 @@ def kept_texts(library: Library) -> list[Finding]:
     texts = counted(len(sizes), "kept text takes", "kept texts take")
     what = f"{texts} {sum(sizes) / 1e6:,.0f} MB in {library.workspace / 'kv'}"
     return [
-        Finding(what, "note", "They go with: rereader gc --drop texts; a question that asks for them makes them again.")
+        Finding(what, "note", "They go with: rereader gc --drop texts. A question that asks for them makes them again.")
     ]
 
 

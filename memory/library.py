@@ -150,7 +150,7 @@ class Library:
 
     def kept_texts(self, document_id: str = "") -> list[Path]:
         """The files that :meth:`kept_text` names: all of them, or those of a document."""
-        return sorted((self.workspace / "kv").glob(f"*{short(document_id)}*.safetensors"))
+        return sorted(path for path in (self.workspace / "kv").glob("*.safetensors") if short(document_id) in path.name)
 
     def heats(self, run_id: str) -> list[Heat]:
         """What the run's rounds of attention looked at."""

@@ -83,7 +83,7 @@ def tell_damage(library: Library, faults: Sequence[str]) -> list[Finding]:
         found.append(Finding(f"some cannot be read, and can be made again from the texts: {', '.join(again)}", "note"))
     if not broken:
         found.append(
-            Finding("every row can be read: what is damaged is an index of SQLite's, or its list of free room", "note")
+            Finding("every row can be read: damaged is an index of SQLite's, or its list of free room", "note")
         )
     return [*found, Finding("nothing else in the workspace was looked at", "note")]
 

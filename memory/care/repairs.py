@@ -229,9 +229,9 @@ def repair(library: Library, depth: Depth, mends: Sequence[Mend] = MENDS) -> lis
     for mend in mends:
         try:
             found += mend(library, depth)
-        except Damaged:
-            return [*found, Finding("the library is damaged beyond repair, and was left as it is", "note")]
         except (StoreError, OSError) as error:
+            if isinstance(error, Damaged) and sqlite_faults(library, whole=True):
+                return [*found, Finding("the library is damaged beyond repair, and was left as it is", "note")]
             told = f"{mend.__name__.replace('_', ' ')} could not be mended: {error}"
             found.append(Finding(told, "problem", "See what is found below."))
     return found

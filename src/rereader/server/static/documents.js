@@ -9,6 +9,10 @@ import { JobCard } from "./jobcard.js";
 import { ended, knownJob, listen } from "./live.js";
 import { said, shortened, plain } from "./text.js";
 
+const NOT_ERASED =
+  "Its text still stands in the library's files, since another process reads an older state of them (a backup, say). " +
+  "When it has ended, run: rereader gc";
+
 class DocumentsView {
   constructor(root) {
     this.list = el("div", {});
