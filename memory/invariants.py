@@ -75,9 +75,7 @@ def chunks_partition(library: Library) -> list[Finding]:
     """Chunks follow one another without a gap from the first character of a document to its last."""
     good = f"the chunks of {counted(_count(library, 'chunkings'), 'cut')} partition the text"
     wrong = [row["title"] for row in _gapped(library)]
-    return verdict(
-        f"the chunks of {cuts} partition the text", ("cut with gaps", "cuts with gaps"), wrong, REPAIR_OR_READD
-    )
+    return verdict(good, ("cut with gaps", "cuts with gaps"), wrong, REPAIR_OR_READD)
 
 
 def passages_partition(library: Library) -> list[Finding]:

@@ -73,19 +73,18 @@ def tell_damage(library: Library, faults: Sequence[str]) -> list[Finding]:
     """
     broken = [table for table in _tables(library) if not _reads(library, table)]
     lost, again = (_named(kinds, broken) for kinds in (_LOST, _MADE_AGAIN))
-    count = f"{'more than ' if len(faults) >= _MOST_FAULTS else ''}{counted(len(faults), 'fault')}"
+    count = f"{'at least ' if len(faults) >= _MOST_FAULTS else ''}{counted(len(faults), 'fault')}"
     what = f"{library.database.path} is damaged: SQLite finds {count} in it (--verbose shows them)"
-    found = [Finding(what, "problem", RESTORE if broken else REPAIR_OR_RESTORE, tuple(faults))]
+    found = Finding(what, "problem", RESTORE if broken else REPAIR_OR_RESTORE, tuple(faults))
+    said = []
     if lost:
-        found.append(Finding(f"some cannot be read, and is lost but for a backup: {', '.join(lost)}", "note"))
-        found += _unreadable_documents(library)
+        said = [f"part of this cannot be read, and is lost unless a backup has it: {', '.join(lost)}"]
+        said += _unreadable_documents(library)
     if again:
-        found.append(Finding(f"some cannot be read, and can be made again from the texts: {', '.join(again)}", "note"))
+        said.append(f"part of this cannot be read, and can be made again from the texts: {', '.join(again)}")
     if not broken:
-        found.append(
-            Finding("every row can be read: damaged is an index of SQLite's, or its list of free room", "note")
-        )
-    return [*found, Finding("nothing else in the workspace was looked at", "note")]
+        said.append("every row can be read: damaged is an index of SQLite's, or its list of free room")
+    return [found, *(Finding(one, "note") for one in (*said, "nothing else in the workspace was looked at"))]
 
 
 def _tables(library: Library) -> list[str]:
@@ -108,15 +107,13 @@ def _named(kinds: Mapping[str, Sequence[str]], tables: Sequence[str]) -> list[st
     return [kind for kind, names in kinds.items() if any(fnmatch(table, name) for name in names for table in tables)]
 
 
-def _unreadable_documents(library: Library) -> list[Finding]:
+def _unreadable_documents(library: Library) -> list[str]:
     try:
         documents = library.documents.all()
     except StoreError:
-        return [Finding("which documents are in it cannot be read either", "note")]
+        return ["nor can be read which documents are in it"]
     wrong = [document.title for document in documents if not _has_text(library, document)]
-    if not wrong:
-        return []
-    return [Finding(f"the text of {counted(len(wrong), 'document')} cannot be read: {listed(wrong)}", "note")]
+    return [f"the text of {counted(len(wrong), 'document')} cannot be read: {listed(wrong)}"] if wrong else []
 
 
 def _has_text(library: Library, document: Document) -> bool:
