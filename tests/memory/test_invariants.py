@@ -95,7 +95,7 @@ def test_kept_texts_are_told_and_half_written_ones_are_left_over(library):
     os.utime(begun, (0, 0))
     note, left = (finding for finding in check_library(library) if finding.state != "ok")
     note, left = sorted((note, left), key=lambda finding: finding.state)
-    assert note.state == "note" and "1 kept texts take 3 MB" in note.what
+    assert note.state == "note" and "1 kept text takes 3 MB" in note.what
     assert left.state == "warning" and "one.2f.77.part" in left.what
 
 

@@ -216,12 +216,14 @@ def make_fork(library: Library, plan: Plan) -> Run:
     One that begins after the last step of a finished run without a change has its answer already.
 
     Raises:
-        StoreError: If it cannot be written; then nothing is left behind.
+        NotThere: If its parent is gone meanwhile.
+        StoreError: If it cannot be written. Nothing is left behind then.
     """
     point, parent, path = plan.point, plan.point.run, library.checkpoint_path(plan.id)
     try:
         copy_checkpoints(library.checkpoint_path(parent.id), path, plan.id, point.checkpoint)
         with library.database.transaction():
+            library.runs.get(parent.id)  # whoever tidies up may have taken it since
             library.runs.create(
                 plan.id,
                 question=plan.question,
