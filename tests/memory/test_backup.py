@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -267,16 +268,15 @@ def old_and_backup(saved, folder):
 
 def test_an_error_in_the_middle_of_a_swap_puts_the_old_one_back(saved, tmp_path, monkeypatch):
     archive, before = old_and_backup(saved, tmp_path)
-    renamed = []
+    rename, renamed = Path.rename, []
 
-    def rename(path, target):
+    def full(path, target):
         renamed.append(path)
         if len(renamed) == 2:
             raise OSError(28, "No space left on device")
-        os.rename(path, target)
-        return target
+        return rename(path, target)
 
-    monkeypatch.setattr("pathlib.Path.rename", rename)
+    monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(StoreError, match="No space"):
         restore(archive, tmp_path / "ws", unheard, replace=True)
     assert len(renamed) == 3 and dump(tmp_path / "ws") == before
@@ -389,7 +389,10 @@ def test_a_damaged_library_takes_no_good_backup_away(saved, tmp_path):
     archive = tmp_path / "all.zip"
     shutil.copy(saved[1], archive)
     scratched(tmp_path / "ws" / "library.db")
-    with Library(tmp_path / "ws") as library, pytest.raises(Unreadable, match="ws/library.db") as told:
+    with (
+        Library(tmp_path / "ws") as library,
+        pytest.raises(Unreadable, match=r"ws/library\.db cannot be saved") as told,
+    ):
         backup(library, archive, unheard, replace=True)
     assert "doctor" in told.value.hint
     assert archive.read_bytes() == saved[1].read_bytes() and sorted(tmp_path.glob("all.zip*")) == [archive]
