@@ -51,7 +51,7 @@ def killed(path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         with connection:
-            connection.execute("UPDATE checkpoints SET metadata = metadata")
+            connection.execute("UPDATE checkpoints SET metadata = metadata || ' '")
         left = {one: one.read_bytes() for one in path.parent.glob(f"{path.name}-*")}
         body = path.read_bytes()
     path.write_bytes(body)
