@@ -139,7 +139,7 @@ def test_what_is_lost_stays_a_problem(folder, answers):
     )
     assert mend(folder) == []
     told = " ".join(one.what for one in faults(folder))
-    assert all(words in told for words in ("text was changed", "stand nowhere", "that was changed"))
+    assert all(words in told for words in ("text was changed", "stand nowhere", "records that were changed"))
     assert {one.state for one in faults(folder)} == {"problem"}
 
 

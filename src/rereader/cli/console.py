@@ -46,10 +46,6 @@ def shortened(text: str, most: int) -> str:
 class _Console(Console):
     """Writes what it is given as text: escape sequences are its own, never a document's."""
 
-    def on_broken_pipe(self) -> None:
-        """Leave it to whoever called: Rich would end the process with 1, as if something were wrong."""
-        raise
-
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render, with what steers a terminal taken out of every text."""
         for segment in super().render(renderable, options):

@@ -99,6 +99,10 @@ def run(arguments: list[str]) -> int:
         return 130
     except OSError as error:
         return _system_error(error)
+    except SystemExit as error:  # Click and Rich end the process with 1 if nobody reads its output any more
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return _system_error(error.__context__)
     except Exception as error:
         # Typer's usage errors have no public base class that all its versions share.
         describe: Callable[[], str] | None = getattr(error, "format_message", None)
