@@ -201,7 +201,7 @@ class _Writer:
         try:
             file = source.open("rb")
         except PermissionError as error:
-            raise _unreadable(source, error.strerror) from error
+            raise _unreadable(source, error.strerror or str(error)) from error
         with file:
             self.parts[name] = put(self._archive, name, file, self._meter)
 
