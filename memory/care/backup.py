@@ -11,7 +11,7 @@ import sqlite3
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,11 +165,11 @@ def _named(library: Library, *patterns: str) -> dict[str, Path]:
 def _write(writer: _Writer, library: Library, *, memories: bool) -> None:
     for name, path in _checkpoints(library).items():
         if size_of(path):  # else a run that has just begun, or is gone meanwhile
-            with writer.unless_unreadable(name):
+            with writer.unless_unreadable(name, path):
                 writer.snapshot(name, path)
     writer.snapshot(LIBRARY, library.database.path)
     for name, path in _memories(library).items() if memories else ():
-        with suppress(FileNotFoundError), writer.unless_unreadable(name):  # gone meanwhile
+        with writer.unless_unreadable(name, path):
             writer.copy(name, path)
 
 
@@ -189,18 +189,19 @@ class _Writer:
         self._copy = beside.with_suffix(".copy.part")
 
     @contextmanager
-    def unless_unreadable(self, name: str) -> Iterator[None]:
-        """Note what cannot be read and go on with the others."""
+    def unless_unreadable(self, name: str, path: Path) -> Iterator[None]:
+        """Note what cannot be read, unless it is gone meanwhile, and go on with the others."""
         try:
             yield
         except Unreadable as error:
-            self.left_out[name] = error.message
+            if path.exists():
+                self.left_out[name] = error.message
 
     def copy(self, name: str, source: Path) -> None:
         """Put a file into the archive as it is."""
         try:
             file = source.open("rb")
-        except PermissionError as error:
+        except OSError as error:
             raise _unreadable(source, error.strerror or str(error)) from error
         with file:
             self.parts[name] = put(self._archive, name, file, self._meter)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rereader.memory.care import backup as saving
 from rereader.memory.care import restoring
 from rereader.memory.care.archive import MANIFEST
 from rereader.memory.care.backup import Unreadable, backup
@@ -396,3 +397,18 @@ def test_a_damaged_library_takes_no_good_backup_away(saved, tmp_path):
         backup(library, archive, unheard, replace=True)
     assert "doctor" in told.value.hint
     assert archive.read_bytes() == saved[1].read_bytes() and sorted(tmp_path.glob("all.zip*")) == [archive]
+
+
+def test_what_is_collected_meanwhile_is_not_called_unreadable(saved, tmp_path, monkeypatch):
+    asked(tmp_path / "ws", [QUESTION, "What else?"])
+    runs = sorted((tmp_path / "ws" / "runs").glob("*.sqlite"))
+    reading = saving._reading
+
+    def collected(source):
+        runs[0].unlink(missing_ok=True)
+        return reading(source)
+
+    monkeypatch.setattr(saving, "_reading", collected)
+    with Library(tmp_path / "ws") as library:
+        made = backup(library, tmp_path / "all.zip", unheard, memories=False)
+    assert (made.left_out, made.parts, runs[0].exists()) == ({}, 2, False)

@@ -79,7 +79,7 @@ def gc(
             # Others may have begun, used or forked runs since the user was asked.
             plan = make_plan(library, wanted, going)
             done = [] if dry_run else _carry_out(library, plan)
-            after = workspace_bytes(library)
+            after = plan.size if dry_run else workspace_bytes(library)
     over = plan.over if dry_run else max(0, after - (wanted.max_bytes or after))
     _show(plan, done, after, over, dry_run=dry_run, json=json)
     return _OVER if over else 0
