@@ -56,7 +56,7 @@ def restore(source: Path, workspace: Path, listen: Listener, *, replace: bool = 
             for name, blocks in parts_of(archive, manifest.parts, source):
                 _write(made / name, blocks, meter)
             _make_ready(made, listen)
-            _put(scratch, workspace)
+            _put(scratch, workspace, replace=replace)
     return manifest
 
 
@@ -117,9 +117,10 @@ def _make_ready(folder: Path, listen: Listener) -> None:
             library.vectors.rebuild(row["id"])
 
 
-def _put(scratch: Path, workspace: Path) -> None:
+def _put(scratch: Path, workspace: Path, *, replace: bool) -> None:
     """Give a finished workspace its place; whoever opened the old one before cannot be there any more."""
     with _only_user(workspace / "library.db"):
+        _check_place(workspace, replace=replace)  # another process may have made one there meanwhile
         replace_folder(scratch, workspace, for_all=False)
 
 

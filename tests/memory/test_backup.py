@@ -412,3 +412,17 @@ def test_what_is_collected_meanwhile_is_not_called_unreadable(saved, tmp_path, m
     with Library(tmp_path / "ws") as library:
         made = backup(library, tmp_path / "all.zip", unheard, memories=False)
     assert (made.left_out, made.parts, runs[0].exists()) == ({}, 2, False)
+
+
+def test_a_workspace_that_is_made_there_meanwhile_stays(saved, tmp_path, monkeypatch):
+    ready = restoring._make_ready
+
+    def meanwhile(folder, listen):
+        ready(folder, listen)
+        Library(tmp_path / "ws").close()
+
+    monkeypatch.setattr(restoring, "_make_ready", meanwhile)
+    with pytest.raises(InputError, match="already"):
+        restore(saved[1], tmp_path / "ws", unheard)
+    with Library(tmp_path / "ws") as library:
+        assert library.documents.all() == []
