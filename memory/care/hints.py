@@ -8,7 +8,7 @@ from rereader.schema.findings import Finding
 
 REPAIR = "Run: rereader doctor --repair"
 RESTORE = "Bring a backup back with 'rereader restore FILE --replace', or start a new folder with --workspace."
-READD = "Run: rereader remove ID, then rereader add FILE again."
+READD = "Remove the document with 'rereader remove ID', then add it again with 'rereader add FILE'."
 REPAIR_OR_RESTORE = f"{REPAIR}. If that is not enough: {RESTORE}"
 REPAIR_OR_READD = f"{REPAIR}. If that is not enough: {READD}"
 _NEXT = {REPAIR: RESTORE, REPAIR_OR_RESTORE: RESTORE, REPAIR_OR_READD: READD}
