@@ -11,10 +11,11 @@ from typing import Any
 
 from rereader.memory.migrations import MIGRATIONS
 from rereader.models.files import make_private
-from rereader.schema import Busy, InputError, StoreError
+from rereader.schema import Busy, Damaged, InputError, StoreError
 
 BUSY_SECONDS = 60.0
 _SETTLE_SECONDS = 2.0
+_RESTORE = "Restore it from a backup, or start a new folder with --workspace."
 
 
 class Database:
@@ -107,21 +108,26 @@ class Database:
             )
         return count * size
 
-    def vacuum(self) -> None:
-        """Give free pages back, so that nothing of a removed row stays in the files."""
+    def vacuum(self) -> bool:
+        """Give free pages back, so that nothing of a removed row stays in the files; returns what settling does."""
         with self._lock, translated(self.path):
             self._connection.execute("VACUUM")
-        self.settle()
+        return self.settle()
 
-    def settle(self) -> None:
-        """Bring what stands in the journal into the file, as far as nobody reads an older state of it (a backup, say).
+    def settle(self) -> bool:
+        """Bring what stands in the journal into the file, and empty it.
 
         Nobody can write meanwhile, so it does not wait as long as a write does.
+
+        Returns:
+            Whether all of it went. It cannot while another process reads an older state (a backup, say); what was
+            deleted since then still stands in the two files.
         """
         with self._lock, translated(self.path):
             self._connection.execute(f"PRAGMA busy_timeout={_SETTLE_SECONDS * 1000:.0f}")
             try:
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return not busy
             finally:
                 self._connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
 
@@ -131,19 +137,29 @@ class Database:
             self._connection.close()
 
 
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNDECODED = "Could not decode to UTF-8"
+"""What Python says of a damaged text; SQLite itself has not looked at it."""
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether a file is damaged, and not busy, out of room, of another version, or not ours to read."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)  # an error of the module itself has none
+    return code & 0xFF in _DAMAGE or _UNDECODED in str(error)
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn SQLite's and the operating system's errors into ours, with a hint."""
     try:
         yield
-    except sqlite3.OperationalError as error:
-        raise _store_error(path, str(error)) from error
     except sqlite3.IntegrityError as error:
         msg = f"What this worked on is gone from the workspace {path.parent}: {error}."
         raise StoreError(msg, "Another process removed it; see 'rereader documents'.") from error
     except sqlite3.DatabaseError as error:
-        msg = f"The workspace file {path} is damaged: {error}."
-        raise StoreError(msg, "Restore it from a backup, or start a new folder with --workspace.") from error
+        if is_damage(error):
+            raise Damaged(f"The workspace file {path} is damaged: {error}.", _RESTORE) from error
+        raise _store_error(path, str(error)) from error
     except UnicodeEncodeError as error:
         msg = "What is looked for holds half a character (a lone surrogate), which is nowhere in the workspace."
         raise InputError(msg, "Check how it is written.") from error

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from sqlite3 import Row
 
 from rereader.memory.bank import STALE_SECONDS
 from rereader.memory.block_files import size_text
-from rereader.memory.care.debris import orphan_files, orphan_tables
+from rereader.memory.care.damage import Check, found_by, sqlite_faults
+from rereader.memory.care.debris import orphan_files, orphan_tables, size_of
+from rereader.memory.care.hints import REPAIR_OR_READD, REPAIR_OR_RESTORE, RESTORE
 from rereader.memory.database import translated
 from rereader.memory.library import Library
 from rereader.memory.migrations import MIGRATIONS
 from rereader.memory.shards import open_shards
-from rereader.schema import StoreError
-from rereader.schema.findings import Finding, listed, verdict
+from rereader.schema import Damaged
+from rereader.schema.findings import SHOWN, Finding, listed, verdict
+from rereader.schema.wording import counted, short
 
 StoreCheck = Callable[[Library], list[Finding]]
-_SHOWN = 3
-REPAIR = "Run: rereader doctor --repair"
-RESTORE = "Bring a backup back with 'rereader restore FILE --replace', or start a new folder with --workspace."
-_READD = f"{REPAIR}. What stays wrong: rereader remove ID, then rereader add FILE again."
 
 
 def stored_version(folder: Path) -> int:
@@ -46,15 +46,17 @@ def schema_version(library: Library) -> list[Finding]:
 
 
 def quick_check(library: Library) -> list[Finding]:
-    """SQLite finds no damage, and no row refers to one that is gone."""
-    said = [str(row[0]) for row in library.database.rows("PRAGMA quick_check")]
-    if said != ["ok"]:
-        return [Finding(f"SQLite finds damage: {said[0]}", "problem", f"{REPAIR}. If that is not enough: {RESTORE}")]
+    """SQLite finds no damage, and no row refers to one that is gone.
+
+    Raises:
+        Damaged: If it finds some.
+    """
+    if faults := sqlite_faults(library):
+        raise Damaged(faults[0], RESTORE)
     lost = library.database.rows("PRAGMA foreign_key_check")
     if lost:
-        tables = ", ".join(sorted({row[0] for row in lost})[:_SHOWN])
-        told = f"{len(lost)} rows refer to rows that are gone ({tables})"
-        return [Finding(told, "problem", f"{REPAIR}. If that is not enough: {RESTORE}")]
+        rows = counted(len(lost), "row refers to one that is gone", "rows refer to rows that are gone")
+        return [Finding(f"{rows} ({listed(sorted({row[0] for row in lost}))})", "problem", REPAIR_OR_RESTORE)]
     return [Finding("SQLite finds no damage")]
 
 
@@ -65,23 +67,23 @@ def texts_whole(library: Library) -> list[Finding]:
         "FROM documents"
     )
     wrong = [row["title"] for row in rows if row["held"] != row["length"]]
-    return verdict(f"{len(rows)} documents have their whole text", "texts that are not whole", wrong, _READD)
+    good = counted(len(rows), "document has its whole text", "documents have their whole text")
+    return verdict(good, ("text that is not whole", "texts that are not whole"), wrong, REPAIR_OR_READD)
 
 
 def chunks_partition(library: Library) -> list[Finding]:
     """Chunks follow one another without a gap from the first character of a document to its last."""
-    count = library.database.row("SELECT COUNT(*) FROM chunkings")
+    good = f"the chunks of {counted(_count(library, 'chunkings'), 'cut')} partition the text"
     wrong = [row["title"] for row in _gapped(library)]
-    good = f"the chunks of {count[0] if count else 0} cuts partition their texts"
-    return verdict(good, "cuts with gaps", wrong, _READD)
+    return verdict(good, ("cut with gaps", "cuts with gaps"), wrong, REPAIR_OR_READD)
 
 
 def passages_partition(library: Library) -> list[Finding]:
     """Passages follow one another inside their chunks, and together they are the chunks."""
-    count = library.database.row("SELECT COUNT(*) FROM passages")
-    good = f"{count[0] if count else 0:,} passages lie in order inside their chunks"
+    passages = ("passage lies in its place inside its chunk", "passages lie in order inside their chunks")
     wrong = [row["title"] for row in _misplaced(library)]
-    return verdict(good, "cuts with passages out of place", wrong, _READD)
+    bad = ("cut with passages out of place", "cuts with passages out of place")
+    return verdict(counted(_count(library, "passages"), *passages), bad, wrong, REPAIR_OR_READD)
 
 
 def broken_cuts(library: Library) -> dict[int, str]:
@@ -131,9 +133,10 @@ def spans_inside(library: Library) -> list[Finding]:
         "SELECT record_id FROM record_spans LEFT JOIN documents ON documents.id = document_id "
         "WHERE documents.id IS NULL OR record_spans.start > record_spans.end OR record_spans.end > length"
     )
-    count = library.database.row("SELECT COUNT(*) FROM record_spans")
-    good = f"{count[0] if count else 0:,} spans of records lie inside their texts"
-    return verdict(good, "records that point outside of their text", [row[0][:12] for row in rows], _READD)
+    spans = ("span of a record lies inside its text", "spans of records lie inside their texts")
+    bad = ("record that points outside of its text", "records that point outside of their text")
+    good = counted(_count(library, "record_spans"), *spans)
+    return verdict(good, bad, [short(row[0]) for row in rows], REPAIR_OR_READD)
 
 
 def missing_indexes(library: Library) -> list[int]:
@@ -149,18 +152,21 @@ def indexes_match(library: Library) -> list[Finding]:
     wrong = [str(space) for space in missing_indexes(library)]
     if not wrong:
         return [Finding("FAISS indexes have as many vectors as the tables")]
-    what = f"{len(wrong)} FAISS indexes are missing or stale (spaces {listed(wrong)})"
-    return [Finding(what, "note", "Nothing to do: they are built again from the table by the next question.")]
+    what = counted(len(wrong), "FAISS index is missing or stale", "FAISS indexes are missing or stale")
+    mend = "Nothing to do: the next question builds such an index again from the table."
+    return [Finding(f"{what} (spaces {listed(wrong)})", "note", mend)]
 
 
 def orphans(library: Library) -> list[Finding]:
     """No file and no table is left whose owner is gone."""
     files = [str(path.relative_to(library.workspace)) for path in orphan_files(library)]
     mend = "They go with: rereader gc"
-    found = verdict("no file is left over", "files that belong to nothing", files, mend, "warning")
+    bad = ("file that belongs to nothing", "files that belong to nothing")
+    found = verdict("no file is left over", bad, files, mend, "warning")
     young = set(library.bank.leftovers()) - set(library.bank.leftovers(STALE_SECONDS))
     tables = [f"fulltext_{chunking}" for chunking in orphan_tables(library)]
-    return found + _young_files(len(young)) + verdict("", "full-text indexes of nothing", tables, mend, "warning")
+    bad = ("full-text index of nothing", "full-text indexes of nothing")
+    return found + _young_files(len(young)) + verdict("", bad, tables, mend, "warning")
 
 
 def _young_files(count: int) -> list[Finding]:
@@ -168,26 +174,29 @@ def _young_files(count: int) -> list[Finding]:
     if not count:
         return []
     mend = "Nothing to do: a process may be at work; if none is, they go when the next ones are made."
-    return [Finding(f"{count} compressed memories are written and not entered yet", "note", mend)]
+    memories = counted(count, "compressed memory is", "compressed memories are")
+    return [Finding(f"{memories} written and not entered yet", "note", mend)]
 
 
 def half_made(library: Library) -> list[Finding]:
     """Memories that were begun and not finished are said; the next question goes on with them."""
-    row = library.database.row("SELECT COUNT(*) FROM spaces WHERE NOT complete")
-    count = int(row[0]) if row else 0
+    count = _count(library, "spaces WHERE NOT complete")
     if not count:
         return []
     mend = "Run: rereader add FILE, or ask again; it goes on where it stopped."
-    return [Finding(f"the vectors of {count} documents are half made", "note", mend)]
+    return [Finding(f"{counted(count, 'memory', 'memories')} with vectors that are half made", "note", mend)]
 
 
 def kept_texts(library: Library) -> list[Finding]:
     """How much room the texts take that models have read and kept; they are a convenience and nothing else."""
-    sizes = [path.stat().st_size for path in library.workspace.glob("kv/*.safetensors")]
+    sizes = [size_of(path) for path in library.kept_texts()]
     if not sizes:
         return []
-    what = f"{len(sizes)} kept texts take {sum(sizes) / 1e6:,.0f} MB in {library.workspace / 'kv'}"
-    return [Finding(what, "note", "They may be deleted; a question that asks for them makes them again.")]
+    texts = counted(len(sizes), "kept text takes", "kept texts take")
+    what = f"{texts} {sum(sizes) / 1e6:,.0f} MB in {library.workspace / 'kv'}"
+    return [
+        Finding(what, "note", "They go with: rereader gc --drop texts. A question that asks for them makes them again.")
+    ]
 
 
 def missing_blocks(library: Library) -> list[str]:
@@ -205,10 +214,11 @@ def blocks_whole(library: Library) -> list[Finding]:
     if not rows:
         return []
     size, lost = size_text(sum(row["bytes"] for row in rows)), missing_blocks(library)
-    told = f"{len(rows):,} compressed memories take {size} of at most {size_text(library.bank.limit)}"
+    memories = counted(len(rows), "compressed memory takes", "compressed memories take")
+    told = f"{memories} {size} of at most {size_text(library.bank.limit)}"
     found = [Finding(f"{told}, in {library.bank.files.folder}")]
     if lost:
-        what = f"the files of {len(lost)} compressed memories are missing or damaged"
+        what = f"files of {counted(len(lost), 'compressed memory', 'compressed memories')} are missing or damaged"
         found.append(Finding(what, "note", "Nothing to do: they are made again when a question needs them."))
     return found
 
@@ -219,7 +229,7 @@ def unfinished_runs(library: Library) -> list[Finding]:
     working = [row["id"] for row in rows if library.is_at_work(row["id"])]
     waiting = [row["id"] for row in rows if row["id"] not in working]
     found = [Finding(f"run {identity} is at work in a process", "note") for identity in working]
-    for identity in waiting[:_SHOWN]:
+    for identity in waiting[:SHOWN]:
         mend = f"Run: rereader runs resume {identity}"
         found.append(Finding(f"run {identity} is not finished ({len(waiting)} in all)", "note", mend))
     return found or [Finding("every run is finished")]
@@ -241,15 +251,19 @@ STORE_CHECKS: tuple[StoreCheck, ...] = (
 )
 
 
-def check_library(library: Library, checks: Sequence[StoreCheck] = STORE_CHECKS) -> list[Finding]:
-    """Everything that the checks find, in order; a damaged file is a finding, not an error."""
-    found: list[Finding] = []
-    for check in checks:
-        try:
-            found += check(library)
-        except StoreError as error:
-            found.append(Finding(f"{check.__name__.replace('_', ' ')}: {error.message}", "problem", error.hint))
-    return found
+def library_checks(library: Library) -> list[Check]:
+    """The checks of a library."""
+    return [partial(check, library) for check in STORE_CHECKS]
+
+
+def check_library(library: Library) -> list[Finding]:
+    """What they find; see :func:`rereader.memory.care.damage.found_by`."""
+    return found_by(library, library_checks(library))
+
+
+def _count(library: Library, rows: str) -> int:
+    found = library.database.row(f"SELECT COUNT(*) FROM {rows}")
+    return int(found[0]) if found else 0
 
 
 def _held(library: Library, space: int) -> int:

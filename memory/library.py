@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -22,16 +23,33 @@ from rereader.memory.records import RecordStore
 from rereader.memory.removing import delete_owned
 from rereader.memory.runs import RunStore
 from rereader.memory.working import WorkingMemory
-from rereader.models.files import PRIVATE_FOLDER
+from rereader.models.files import PRIVATE_FOLDER, stranded
 from rereader.schema import AtWork, Document, StoreError
+from rereader.schema.wording import short
 
 if TYPE_CHECKING:
     from rereader.memory.vectors import VectorStore
 
 _TURN_SECONDS = 0.5
 """How long a process waits for another before it looks whether to give up."""
-_SHORT = 12
-"""Characters of a document's id in a file's name."""
+NOT_ERASED = (
+    "What was deleted still stands in the library's files, since another process reads an older state of them (a "
+    "backup, say). When it has ended, run: rereader gc"
+)
+"""What to say where text could not be taken out of the files yet."""
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What became of a document that was removed.
+
+    Args:
+        runs: How many runs went along.
+        erased: Whether its text is out of the library's files; otherwise another process reads an older state of them.
+    """
+
+    runs: int
+    erased: bool
 
 
 class Library:
@@ -47,8 +65,8 @@ class Library:
 
     def __init__(self, workspace: Path, kv_bytes: int | None = None) -> None:
         self.workspace = Path(workspace)
-        _check_name(self.workspace)
         with translated(self.workspace / "library.db"):
+            check_place(self.workspace)
             for folder in (self.workspace, self.workspace / "index", self.workspace / "runs"):
                 folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         self.database = Database(self.workspace / "library.db")
@@ -127,17 +145,22 @@ class Library:
 
     def kept_text(self, document_ids: Sequence[str], identity: str) -> Path:
         """The file that what a model has read of some documents is kept in; it goes when one of them does."""
-        names = "-".join(identity[:_SHORT] for identity in document_ids)
+        names = "-".join(map(short, document_ids))
         return self.workspace / "kv" / f"{names}.{identity}.safetensors"
+
+    def kept_texts(self, document_id: str = "") -> list[Path]:
+        """The files that :meth:`kept_text` names: all of them, or those of a document."""
+        return sorted(path for path in (self.workspace / "kv").glob("*.safetensors") if short(document_id) in path.name)
 
     def heats(self, run_id: str) -> list[Heat]:
         """What the run's rounds of attention looked at."""
         return heats(self.records.of_run(run_id))
 
-    def remove(self, document_id: str) -> int:
+    def remove(self, document_id: str) -> Removed:
         """Delete a document and all that was derived from it: chunks, memories, runs, cached calls, files.
 
-        Only a tombstone with the ids stays. Returns the number of runs removed along.
+        Only a tombstone with the ids stays. While another process reads an older state of the library, what was deleted
+        still stands in its files; :meth:`erase` (or ``rereader gc``) makes it go when that one has ended.
 
         Raises:
             InputError: If there is no such document, or a process is adding it or running a run on it.
@@ -167,11 +190,16 @@ class Library:
         for run in runs:
             for leftover in self.files_of(run["run_id"]):
                 leftover.unlink(missing_ok=True)
-        for kept in (self.workspace / "kv").glob(f"*{document.id[:_SHORT]}*"):
-            kept.unlink()
+        for kept in self.kept_texts(document.id):
+            kept.unlink(missing_ok=True)
         self.adding_lock(document.id).unlink(missing_ok=True)
-        database.vacuum()
-        return len(runs)
+        return Removed(len(runs), self.erase())
+
+    def erase(self) -> bool:
+        """Let nothing of what was deleted stay in the library's file or its journal; returns whether that is so."""
+        with suppress(StoreError):  # no turn or no room for it: SQLite has written zeros over the rows all the same
+            return self.database.vacuum()
+        return self.database.settle()
 
     def adding_lock(self, document_id: str) -> Path:
         """The lock that a process holds while it makes a document's memories."""
@@ -198,10 +226,18 @@ class Library:
         self.close()
 
 
-def _check_name(workspace: Path) -> None:
-    """Refuse a name that is no text: FAISS cannot open files below it."""
+def check_place(workspace: Path) -> None:
+    """Refuse a place where no workspace can be, or where one has to come back to first.
+
+    Raises:
+        StoreError: If its name is no text (FAISS cannot open files below it), or a restore was killed while it replaced
+            what was there.
+    """
     try:
         str(workspace).encode()
     except UnicodeEncodeError as error:
         msg = f"The name of the workspace {os.fsencode(workspace)!r} is not UTF-8."
         raise StoreError(msg, "Name another folder with --workspace.") from error
+    if not workspace.exists() and (old := stranded(workspace.resolve())):
+        msg = f"The workspace {workspace} lies in {old}: a restore was stopped while it took its place."
+        raise StoreError(msg, f"Run the restore again, or move it back: mv '{old}' '{workspace}'")

@@ -59,15 +59,15 @@ def held(path: Path) -> bool:
 
 
 @contextmanager
-def alone(path: Path, message: str, hint: str) -> Iterator[None]:
-    """Hold a lock, or refuse to wait for it.
+def alone(path: Path, message: str, hint: str, seconds: float = 0.0) -> Iterator[None]:
+    """Hold a lock, or refuse to wait for it longer than so many seconds.
 
     Raises:
         AtWork: If somebody has it: ``message`` and ``hint``.
         StoreError: If its file cannot be made.
     """
     lock = lock_at(path)
-    if not taken(lock):
+    if not taken(lock, seconds):
         raise AtWork(message, hint)
     try:
         yield
@@ -76,7 +76,10 @@ def alone(path: Path, message: str, hint: str) -> Iterator[None]:
 
 
 def caring(workspace: Path) -> AbstractContextManager[None]:
-    """Hold the lock that one process has while it repairs, tidies or replaces a workspace.
+    """Hold the lock that one process has while it repairs or tidies a workspace.
+
+    Runs, forks and ``remove`` do not ask for it: what they work on is told by locks of their own. Nor does ``restore``,
+    which replaces a workspace only if no process has its library open.
 
     Raises:
         AtWork: If another one has it.

@@ -94,13 +94,13 @@ def read_manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
     return manifest
 
 
-def put(archive: zipfile.ZipFile, name: str, source: Path, meter: Meter) -> Part:
-    """Add a file; returns what was written. Tensors are stored as they are, all else is compressed."""
+def put(archive: zipfile.ZipFile, name: str, file: IO[bytes], meter: Meter) -> Part:
+    """Add a file that is open; returns what was written. Tensors are stored as they are, all else is compressed."""
     info = zipfile.ZipInfo(name)
     info.compress_type = zipfile.ZIP_STORED if name.startswith("kv/") else zipfile.ZIP_DEFLATED
     info.external_attr = 0o600 << 16
     digest, size = hashlib.sha256(), 0
-    with source.open("rb") as file, archive.open(info, "w", force_zip64=True) as goal:
+    with archive.open(info, "w", force_zip64=True) as goal:
         for block in _blocks(file):
             goal.write(block)
             digest.update(block)

@@ -11,7 +11,7 @@ import sqlite3
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +30,11 @@ from rereader.memory.care.archive import (
 )
 from rereader.memory.care.debris import delete_files, size_of
 from rereader.memory.care.depth import Meter
-from rereader.memory.database import translated
+from rereader.memory.database import is_damage, translated
 from rereader.memory.library import Library
 from rereader.memory.migrations import MIGRATIONS
 from rereader.models.files import make_private, writing
-from rereader.schema import InputError
+from rereader.schema import InputError, StoreError
 from rereader.schema.events import Listener
 
 _PAGES = 2048
@@ -43,13 +43,25 @@ _PASSES = 3
 """How often each byte is read or written: into a copy, into the archive, and back to check it."""
 
 
+class Unreadable(StoreError):
+    """A file of the workspace that is to be saved is damaged, or cannot be read."""
+
+
 @dataclass(frozen=True)
 class Saved:
-    """What was saved: parts, their bytes, and those of the file."""
+    """What was saved.
+
+    Args:
+        parts: How many files of the workspace.
+        bytes: Those of the parts.
+        file_bytes: Those of the backup.
+        left_out: What could not be read or is damaged, by the name of its file, and why.
+    """
 
     parts: int
     bytes: int
     file_bytes: int
+    left_out: dict[str, str]
 
 
 def backup(library: Library, goal: Path, listen: Listener, *, memories: bool = True, replace: bool = False) -> Saved:
@@ -64,26 +76,28 @@ def backup(library: Library, goal: Path, listen: Listener, *, memories: bool = T
 
     Raises:
         InputError: If the file is there, or cannot be where it is wanted.
-        StoreError: If something cannot be read or written.
+        StoreError: If something cannot be written.
+        Unreadable: If the library is damaged or cannot be read; then the file is as it was.
     """
     _check_goal(library, goal, replace=replace)
     _sweep(goal)
-    files = _files(library, memories=memories)
-    meter = Meter("backup", _PASSES * sum(size_of(path) for path in (library.database.path, *files.values())), listen)
+    files = {**_checkpoints(library), **(_memories(library) if memories else {}), LIBRARY: library.database.path}
+    meter = Meter("backup", _PASSES * sum(map(size_of, files.values())), listen)
     with translated(goal), writing(goal, for_all=False) as beside:
         with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
-            parts = dict(_write(library, archive, beside, meter, memories=memories))
+            writer = _Writer(archive, beside, meter)
+            _write(writer, library, memories=memories)
             manifest = Manifest(
                 format=FORMAT,
                 rereader=__version__,
                 schema_version=len(MIGRATIONS),
                 created_at=time.time(),
-                parts=parts,
+                parts=writer.parts,
             )
             archive.writestr(MANIFEST, manifest.model_dump_json(indent=1))
         check(beside, meter)
         size = size_of(beside)
-    return Saved(len(parts), manifest.bytes, size)
+    return Saved(len(manifest.parts), manifest.bytes, size, writer.left_out)
 
 
 def check(path: Path, meter: Meter) -> Manifest:
@@ -132,39 +146,107 @@ def _sweep(goal: Path) -> None:
     delete_files(path for path in parts if path.suffix == ".part" and path.stat().st_mtime < before)
 
 
-def _files(library: Library, *, memories: bool) -> dict[str, Path]:
-    """What is taken beside the library, by name."""
-    found = [*library.workspace.glob("runs/*.sqlite")]
-    found += [*library.workspace.glob("kv/??/*"), *library.workspace.glob("kv/*.safetensors")] if memories else []
-    named = {path.relative_to(library.workspace).as_posix(): path for path in sorted(found)}
+def _checkpoints(library: Library) -> dict[str, Path]:
+    """The files of checkpoints by name."""
+    return _named(library, "runs/*.sqlite")
+
+
+def _memories(library: Library) -> dict[str, Path]:
+    """The files of compressed memories and kept texts by name."""
+    return _named(library, "kv/??/*", "kv/*.safetensors")
+
+
+def _named(library: Library, *patterns: str) -> dict[str, Path]:
+    found = sorted(path for pattern in patterns for path in library.workspace.glob(pattern))
+    named = {path.relative_to(library.workspace).as_posix(): path for path in found}
     return {name: path for name, path in named.items() if is_part(name)}
 
 
-def _write(
-    library: Library, archive: zipfile.ZipFile, beside: Path, meter: Meter, *, memories: bool
-) -> Iterator[tuple[str, Part]]:
-    copy = beside.with_suffix(".copy.part")
-    try:
-        for name, path in _files(library, memories=False).items():
-            if size_of(path):
-                _snapshot(path, copy, meter)
-                yield name, put(archive, name, copy, meter)
-        _snapshot(library.database.path, copy, meter)
-        yield LIBRARY, put(archive, LIBRARY, copy, meter)
-    finally:
-        copy.unlink(missing_ok=True)
-    for name, path in _files(library, memories=memories).items():
-        if name.startswith("kv/") and path.exists():
-            yield name, put(archive, name, path, meter)
+def _write(writer: _Writer, library: Library, *, memories: bool) -> None:
+    for name, path in _checkpoints(library).items():
+        if size_of(path):  # else a run that has just begun, or is gone meanwhile
+            with writer.unless_unreadable(name, path):
+                writer.snapshot(name, path)
+    writer.snapshot(LIBRARY, library.database.path)
+    for name, path in _memories(library).items() if memories else ():
+        with writer.unless_unreadable(name, path):
+            writer.copy(name, path)
+
+
+class _Writer:
+    """Puts parts into an archive, and notes those that it cannot read.
+
+    Args:
+        archive: The archive.
+        beside: Its file; copies of SQLite files lie beside it for a moment.
+        meter: Is told how far it has come.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, beside: Path, meter: Meter) -> None:
+        self.parts: dict[str, Part] = {}
+        self.left_out: dict[str, str] = {}
+        self._archive, self._meter = archive, meter
+        self._copy = beside.with_suffix(".copy.part")
+
+    @contextmanager
+    def unless_unreadable(self, name: str, path: Path) -> Iterator[None]:
+        """Note what cannot be read, unless it is gone meanwhile, and go on with the others."""
+        try:
+            yield
+        except Unreadable as error:
+            if path.exists():
+                self.left_out[name] = error.message
+
+    def copy(self, name: str, source: Path) -> None:
+        """Put a file into the archive as it is."""
+        try:
+            file = source.open("rb")
+        except OSError as error:
+            raise _unreadable(source, error.strerror or str(error)) from error
+        with file:
+            self.parts[name] = put(self._archive, name, file, self._meter)
+
+    def snapshot(self, name: str, source: Path) -> None:
+        """Put a SQLite file into the archive as it is at one moment; others go on writing to it meanwhile."""
+        try:
+            _snapshot(source, self._copy, self._meter)
+            self.copy(name, self._copy)
+        finally:
+            self._copy.unlink(missing_ok=True)
 
 
 def _snapshot(source: Path, goal: Path, meter: Meter) -> None:
-    """Copy a SQLite file as it is at one moment; others go on writing to it meanwhile."""
-    goal.unlink(missing_ok=True)
+    """Copy a SQLite file into one file, and look whether the copy is whole: damage is copied like all else."""
     make_private(goal)
-    with closing(sqlite3.connect(source, isolation_level=None)) as before, closing(sqlite3.connect(goal)) as after:
-        before.execute("BEGIN")  # held, so that a write of somebody else does not make the copy begin anew
-        before.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    with closing(_reading(source)) as before, closing(sqlite3.connect(goal)) as after:
         page = int(before.execute("PRAGMA page_size").fetchone()[0])
-        before.backup(after, pages=_PAGES, progress=lambda *_: meter.advance(_PAGES * page))
-        after.execute("PRAGMA journal_mode=DELETE")  # all of it in one file
+        try:
+            before.backup(after, pages=_PAGES, progress=lambda *_: meter.advance(_PAGES * page))
+            after.execute("PRAGMA journal_mode=DELETE")  # all of it in one file
+            said = str(after.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):  # but a disk that has no room for the copy
+                raise
+            said = str(error)
+    if said != "ok":
+        raise _unreadable(source, f"it is damaged ({said.splitlines()[-1]})")
+
+
+def _reading(source: Path) -> sqlite3.Connection:
+    """A SQLite file in a transaction, so that a write of somebody else does not make a copy begin anew."""
+    address = f"{source.resolve().as_uri()}?mode=rw"  # not made, if it is gone meanwhile
+    try:
+        connection = sqlite3.connect(address, uri=True, isolation_level=None)
+        try:
+            connection.execute("BEGIN")
+            connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise _unreadable(source, str(error)) from error
+    return connection
+
+
+def _unreadable(source: Path, why: str) -> Unreadable:
+    return Unreadable(f"{source} cannot be saved: {why}.", "See what 'rereader doctor' says of it.")

@@ -8,7 +8,7 @@ cached replies that an unfinished run would need to go on without paying again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from sqlite3 import Row
@@ -79,12 +79,18 @@ class Plan:
         return {kind: count for kind, count in found.items() if count}
 
 
-def make_plan(library: Library, wanted: Wanted) -> Plan:
-    """Find what goes; nothing is changed."""
+def make_plan(library: Library, wanted: Wanted, agreed: Collection[str] | None = None) -> Plan:
+    """Find what goes; nothing is changed.
+
+    Args:
+        library: The workspace.
+        wanted: What was asked for.
+        agreed: Ids of the runs that may go; ``None`` for any.
+    """
     plan = Plan(workspace_bytes(library))
     plan.leftovers, plan.tables = orphan_files(library), [int(table) for table in orphan_tables(library)]
     plan.bytes["leftovers"] = sum(size_of(path) for path in plan.leftovers) + library.database.free_bytes()
-    plan.runs, plan.kept = _old_runs(library, wanted)
+    plan.runs, plan.kept = _old_runs(library, wanted, agreed)
     plan.bytes["runs"] = sum(_run_bytes(library, run) for run in plan.runs)
     for kind in KINDS:
         _take(library, plan, kind, wanted)
@@ -95,17 +101,19 @@ def make_plan(library: Library, wanted: Wanted) -> Plan:
 
 def workspace_bytes(library: Library) -> int:
     """Bytes of all files of a workspace, without SQLite's journals, which come and go."""
-    files = (path for path in library.workspace.rglob("*") if path.is_file())
-    return sum(size_of(path) for path in files if not path.name.endswith(JOURNALS))
+    files = (path for path in library.workspace.rglob("*") if not path.name.endswith(JOURNALS))
+    return sum(size_of(path) for path in files if path.is_file())
 
 
-def _old_runs(library: Library, wanted: Wanted) -> tuple[list[str], list[str]]:
+def _old_runs(library: Library, wanted: Wanted, agreed: Collection[str] | None = None) -> tuple[list[str], list[str]]:
     """Runs that go, and those that are old enough and stay nevertheless."""
     if wanted.older_than is None and wanted.keep_last is None:
         return [], []
     rows = library.database.rows(_RUNS)
     before = time.time() - (wanted.older_than or 0.0)
     old = {row["id"] for row in rows[wanted.keep_last or 0 :] if row["updated_at"] <= before}
+    if agreed is not None:
+        old &= set(agreed)
     going = old - {row["id"] for row in rows if _may_work(library, row)}
     going -= _needed({row["id"]: row["parent"] for row in rows}, going)
     # A run comes after those that follow it or were forked from it, whatever the clock said.
@@ -150,7 +158,7 @@ _RUN_SIZES = (
 
 
 def _take(library: Library, plan: Plan, kind: Kind, wanted: Wanted) -> None:
-    """Add what goes of a kind: all of it, or what was used longest ago until the rest is small enough."""
+    """Add what goes of a kind: all of it, or the first of what can be spared until the rest is small enough."""
     plan.bytes[kind] = 0
     if kind not in wanted.drop and wanted.max_bytes is None:
         return
@@ -162,21 +170,20 @@ def _take(library: Library, plan: Plan, kind: Kind, wanted: Wanted) -> None:
 
 
 def _spare(library: Library, kind: Kind) -> Iterable[tuple[str, int]]:
-    """What of a kind nobody at work needs, used longest ago first, with its bytes."""
+    """What of a kind nobody at work needs, with its bytes.
+
+    First comes what was used longest ago; of texts and calls, whose last use nobody notes, what was made longest ago.
+    """
     if kind == "calls":
         return [(row["key"], row["bytes"]) for row in library.database.rows(_SPARE_CALLS)]
     busy = [document.id for document in library.documents.all() if library.is_busy(document.id)]
     if kind == "blocks":
         return [(row["key"], row["bytes"]) for row in library.bank.by_use(library.bank.sets_of(busy))]
-    texts = sorted(library.workspace.glob("kv/*.safetensors"), key=lambda path: path.stat().st_mtime)
-    return [(str(path), size_of(path)) for path in texts if not _is_of(path, busy)]
+    needed = {path for document in busy for path in library.kept_texts(document)}
+    texts = [(path, path.stat()) for path in library.kept_texts() if path not in needed]
+    return [(str(path), state.st_size) for path, state in sorted(texts, key=lambda text: text[1].st_mtime)]
 
 
 _SPARE_CALLS = """SELECT key, LENGTH(key) + LENGTH(reply) + 100 AS bytes FROM calls WHERE key NOT IN (
     SELECT key FROM call_documents JOIN run_documents ON run_documents.document_id = call_documents.document_id
     JOIN runs ON runs.id = run_id WHERE answer IS NULL) ORDER BY created_at, key"""
-
-
-def _is_of(path: Path, documents: Sequence[str]) -> bool:
-    """Whether a kept text is that of one of the documents."""
-    return any(document[:12] in path.name for document in documents)

@@ -14,8 +14,9 @@ from rereader.memory.library import Library
 from rereader.memory.replies import check_reply
 from rereader.models.kvcheck import block_digest_of, check_text
 from rereader.models.kvmemory import UnusableBlock
-from rereader.schema import Evidence, Record, StoreError
+from rereader.schema import Busy, Evidence, Record, StoreError
 
+UNCHECKED = "checksums of compressed memories were not checked: torch is not installed"
 _SAMPLE = 2_000
 _SAMPLE_RUNS = 20
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -102,7 +103,9 @@ def wrong_fulltexts(library: Library, depth: Depth) -> list[int]:
 def _searchable(library: Library, chunking: int, depth: Depth) -> bool:
     try:
         return library.fulltext.holds(chunking, whole=depth.whole)
-    except StoreError:
+    except Busy:
+        raise
+    except StoreError:  # it is damaged, or not there
         return False
 
 
@@ -151,7 +154,7 @@ def bad_texts(library: Library, depth: Depth) -> list[Path]:
     Raises:
         ImportError: If torch, which they are made with, is not installed.
     """
-    files = sorted(library.workspace.glob("kv/*.safetensors")) if depth.whole else []
+    files = library.kept_texts() if depth.whole else []
     return [path for path in paced("kept texts", files, depth.listen) if not _is_text(path)]
 
 

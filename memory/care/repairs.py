@@ -10,14 +10,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from rereader.memory.care import faults
+from rereader.memory.care.damage import sqlite_faults
 from rereader.memory.care.debris import delete_files, orphan_files, orphan_tables
 from rereader.memory.care.depth import Depth
 from rereader.memory.care.shape import missing_parts
 from rereader.memory.invariants import broken_cuts
 from rereader.memory.library import Library
 from rereader.models.files import PRIVATE_FILE
-from rereader.schema import StoreError
-from rereader.schema.findings import Finding, listed
+from rereader.schema import Damaged, StoreError
+from rereader.schema.findings import Finding, Noun, listed
+from rereader.schema.wording import counted, short
 
 Mend = Callable[[Library, Depth], list[Finding]]
 
@@ -28,16 +30,23 @@ def schema(library: Library, depth: Depth) -> list[Finding]:
     with library.database.transaction():
         for _, statement in missing:
             library.database.execute(statement)
-    return _mended("parts of the schema were added", [what for what, _ in missing])
+    added = ("part of the schema was added", "parts of the schema were added")
+    return _mended(added, [what for what, _ in missing])
 
 
 def sqlite_indexes(library: Library, depth: Depth) -> list[Finding]:
-    """SQLite's own indexes are made again from its tables."""
-    if _is_whole(library):
+    """SQLite's own indexes are made again from its tables.
+
+    Raises:
+        Damaged: If that is not enough.
+    """
+    if not sqlite_faults(library, whole=True):
         return []
     with suppress(StoreError):
         library.database.execute("REINDEX")
-    return [Finding("SQLite's indexes were made again", "mended")] if _is_whole(library) else []
+    if faults := sqlite_faults(library, whole=True):
+        raise Damaged(faults[0])
+    return [Finding("SQLite's indexes were made again", "mended")]
 
 
 def lost_rows(library: Library, depth: Depth) -> list[Finding]:
@@ -50,7 +59,7 @@ def lost_rows(library: Library, depth: Depth) -> list[Finding]:
             if not went:  # what is left is a loss, which the examination tells
                 break
             gone += went
-    return _mended("rows that referred to nothing were deleted", gone)
+    return _mended(("row that referred to nothing was deleted", "rows that referred to nothing were deleted"), gone)
 
 
 _MADE_AGAIN = {"chunkings", "spaces", "kv_sets", "calls"}
@@ -77,7 +86,8 @@ def lengths(library: Library, depth: Depth) -> list[Finding]:
     right = [row for row in wrong if row["id"] not in changed]
     rows = [(row["held"], row["id"]) for row in right]
     library.database.execute_many("UPDATE documents SET length = ? WHERE id = ?", rows)
-    return _mended("lengths of texts were put right", [row["title"] for row in right])
+    put = ("length of a text was put right", "lengths of texts were put right")
+    return _mended(put, [row["title"] for row in right])
 
 
 def cuts(library: Library, depth: Depth) -> list[Finding]:
@@ -85,10 +95,11 @@ def cuts(library: Library, depth: Depth) -> list[Finding]:
     gone, found = [], []
     for chunking, document in broken_cuts(library).items():
         if _drop_cut(library, chunking, document):
-            gone.append(f"{document[:12]} (cut {chunking})")
+            gone.append(f"{short(document)} (cut {chunking})")
         else:
             found.append(_at_work(f"cut {chunking}", document))
-    return _mended("damaged cuts were removed; the next question makes them again", gone) + found
+    removed = ("damaged cut was removed", "damaged cuts were removed")
+    return _mended(removed, gone, "; the next question cuts the text again") + found
 
 
 def _drop_cut(library: Library, chunking: int, document: str) -> bool:
@@ -112,7 +123,8 @@ def full_texts(library: Library, depth: Depth) -> list[Finding]:
     wrong = faults.wrong_fulltexts(library, depth)
     for chunking in wrong:
         library.chunks.refill(chunking, library.documents.slice)
-    return _mended("full-text indexes were made again (cuts)", [str(chunking) for chunking in wrong])
+    made = ("full-text index was made again (cut)", "full-text indexes were made again (cuts)")
+    return _mended(made, [str(chunking) for chunking in wrong])
 
 
 def vector_tables(library: Library, depth: Depth) -> list[Finding]:
@@ -127,7 +139,8 @@ def vector_tables(library: Library, depth: Depth) -> list[Finding]:
             gone.append(str(space))
         else:
             found.append(_at_work(f"space {space}", document))
-    return _mended("damaged vectors were removed; the next question makes them again (spaces)", gone) + found
+    removed = ("memory's damaged vectors were removed (space)", "memories' damaged vectors were removed (spaces)")
+    return _mended(removed, gone, "; the next question makes them again") + found
 
 
 def _empty_space(library: Library, space: int, document: str) -> bool:
@@ -145,7 +158,8 @@ def indexes(library: Library, depth: Depth) -> list[Finding]:
     wrong = faults.stale_indexes(library, depth)
     for space in wrong:
         library.vectors.rebuild(space)
-    return _mended("FAISS indexes were written again (spaces)", [str(space) for space in wrong])
+    written = ("FAISS index was written again (space)", "FAISS indexes were written again (spaces)")
+    return _mended(written, [str(space) for space in wrong])
 
 
 def memories(library: Library, depth: Depth) -> list[Finding]:
@@ -153,18 +167,19 @@ def memories(library: Library, depth: Depth) -> list[Finding]:
     try:
         keys, texts = faults.bad_blocks(library, depth), faults.bad_texts(library, depth)
     except ImportError:
-        return [Finding("checksums of compressed memories were not checked: torch is not installed", "note")]
+        return [Finding(faults.UNCHECKED, "note")]
     library.bank.forget(keys)
     delete_files(texts)
-    wrong = [*(key[:12] for key in keys), *(path.name for path in texts)]
-    return _mended("damaged compressed memories were removed", wrong)
+    removed = ("damaged compressed memory was removed", "damaged compressed memories were removed")
+    return _mended(removed, [*map(short, keys), *(path.name for path in texts)])
 
 
 def calls(library: Library, depth: Depth) -> list[Finding]:
     """Cached replies that cannot be read go; the call is made again when it is needed."""
     wrong = faults.unreadable_calls(library, depth)
     library.database.execute_many("DELETE FROM calls WHERE key = ?", [(key,) for key in wrong])
-    return _mended("unreadable cached replies were deleted", [key[:12] for key in wrong])
+    deleted = ("unreadable cached reply was deleted", "unreadable cached replies were deleted")
+    return _mended(deleted, list(map(short, wrong)))
 
 
 def leftovers(library: Library, depth: Depth) -> list[Finding]:
@@ -174,7 +189,8 @@ def leftovers(library: Library, depth: Depth) -> list[Finding]:
     for chunking in tables:
         library.fulltext.drop(int(chunking))
     names = [str(path.relative_to(library.workspace)) for path in files]
-    return _mended("leftovers were deleted", [*names, *(f"fulltext_{chunking}" for chunking in tables)])
+    deleted = ("leftover was deleted", "leftovers were deleted")
+    return _mended(deleted, [*names, *(f"fulltext_{chunking}" for chunking in tables)])
 
 
 def rights(library: Library, depth: Depth) -> list[Finding]:
@@ -182,12 +198,13 @@ def rights(library: Library, depth: Depth) -> list[Finding]:
     wrong = faults.open_files(library)
     for path in wrong:
         path.chmod(PRIVATE_FILE)
-    return _mended("files became their owner's alone", [path.name for path in wrong])
+    became = ("file became its owner's alone", "files became their owner's alone")
+    return _mended(became, [path.name for path in wrong])
 
 
 MENDS: tuple[Mend, ...] = (
-    schema,
     sqlite_indexes,
+    schema,
     lost_rows,
     lengths,
     cuts,
@@ -199,32 +216,31 @@ MENDS: tuple[Mend, ...] = (
     leftovers,
     rights,
 )
-"""In this order: a cut can be judged only beside the right length, an index only beside whole vectors."""
+"""In this order: what SQLite cannot read says nothing about the rest, a cut can be judged only beside the right length,
+an index only beside whole vectors."""
 
 
 def repair(library: Library, depth: Depth, mends: Sequence[Mend] = MENDS) -> list[Finding]:
-    """Mend what can be mended; call it while ``caring``. What could not is a finding, too; check it afterwards."""
+    """Mend what can be mended; call it while ``caring``. What could not is a finding, too; check it afterwards.
+
+    In a library that SQLite finds damaged no row is touched: what cannot be read would look like what is not there.
+    """
     found: list[Finding] = []
     for mend in mends:
         try:
             found += mend(library, depth)
         except (StoreError, OSError) as error:
+            if isinstance(error, Damaged) and sqlite_faults(library, whole=True):
+                return [*found, Finding("the library is damaged beyond repair, and was left as it is", "note")]
             told = f"{mend.__name__.replace('_', ' ')} could not be mended: {error}"
             found.append(Finding(told, "problem", "See what is found below."))
     return found
 
 
-def _mended(what: str, wrong: Sequence[str]) -> list[Finding]:
-    return [Finding(f"{len(wrong)} {what}: {listed(wrong)}", "mended")] if wrong else []
+def _mended(what: Noun, wrong: Sequence[str], then: str = "") -> list[Finding]:
+    return [Finding(f"{counted(len(wrong), *what)}: {listed(wrong)}{then}", "mended")] if wrong else []
 
 
 def _at_work(what: str, document: str) -> Finding:
-    told = f"{what} of document {document[:12]} was left alone: a process is at work on it"
+    told = f"{what} of document {short(document)} was left alone: a process is at work on it"
     return Finding(told, "warning", "Run the repair again when it has ended.")
-
-
-def _is_whole(library: Library) -> bool:
-    try:
-        return [row[0] for row in library.database.rows("PRAGMA integrity_check")] == ["ok"]
-    except StoreError:
-        return False

@@ -18,7 +18,7 @@ from rereader.memory.library import Library
 from rereader.memory.locks import alone
 from rereader.memory.migrations import MIGRATIONS
 from rereader.models.files import PRIVATE_FOLDER, private, replace_folder, scratch_folder
-from rereader.schema import AtWork, InputError, StoreError
+from rereader.schema import AtWork, Busy, Damaged, InputError, StoreError
 from rereader.schema.events import Listener
 
 _SPARE = 50_000_000
@@ -27,6 +27,9 @@ _SPARE = 50_000_000
 
 def restore(source: Path, workspace: Path, listen: Listener, *, replace: bool = False) -> Manifest:
     """Make a workspace from a backup.
+
+    A workspace that it replaces stays whole until the new one is in its place, on the disk. Who is killed in between
+    leaves it beside: the next restore to the same place gives it its place back first, and opening it says where it is.
 
     Args:
         source: The backup.
@@ -40,19 +43,20 @@ def restore(source: Path, workspace: Path, listen: Listener, *, replace: bool = 
         StoreError: If it cannot be written.
     """
     workspace = workspace.resolve()
-    _check_place(workspace, replace=replace)
     with open_archive(source) as archive, translated(workspace):
         manifest = read_manifest(archive, source)
         if manifest.schema_version > len(MIGRATIONS):
             raise InputError(f"{source} was written by a newer Rereader ({manifest.rereader}).", "Upgrade Rereader.")
         workspace.parent.mkdir(parents=True, exist_ok=True)
-        _check_room(workspace.parent, manifest)
-        with _beside(workspace) as made:
+        with _beside(workspace) as scratch:
+            _check_place(workspace, replace=replace)
+            _check_room(workspace.parent, manifest)
+            made = _new_workspace(scratch / workspace.name)
             meter = Meter("restore", manifest.bytes, listen)
             for name, blocks in parts_of(archive, manifest.parts, source):
                 _write(made / name, blocks, meter)
             _make_ready(made, listen)
-            _put(made, workspace)
+            _put(scratch, workspace, replace=replace)
     return manifest
 
 
@@ -79,14 +83,18 @@ def _beside(workspace: Path) -> Iterator[Path]:
     """An empty folder beside the workspace; one process at a time restores to one place."""
     lock = workspace.with_name(f".{workspace.name}.restore.lock")
     message = f"Another process restores to {workspace} now."
-    with alone(lock, message, "Wait for it to end."), scratch_folder(workspace.parent, workspace.name) as scratch:
-        made = scratch / "workspace"
-        for folder in (made, *(made / name for name in ("index", "kv", "runs"))):
-            folder.mkdir(mode=PRIVATE_FOLDER)
+    with alone(lock, message, "Wait for it to end."):
         try:
-            yield made
+            with scratch_folder(workspace.parent, workspace.name) as scratch:
+                yield scratch
         finally:
             lock.unlink(missing_ok=True)
+
+
+def _new_workspace(made: Path) -> Path:
+    for folder in (made, *(made / name for name in ("index", "kv", "runs"))):
+        folder.mkdir(mode=PRIVATE_FOLDER)
+    return made
 
 
 def _write(path: Path, blocks: Iterator[bytes], meter: Meter) -> None:
@@ -109,10 +117,11 @@ def _make_ready(folder: Path, listen: Listener) -> None:
             library.vectors.rebuild(row["id"])
 
 
-def _put(made: Path, workspace: Path) -> None:
+def _put(scratch: Path, workspace: Path, *, replace: bool) -> None:
     """Give a finished workspace its place; whoever opened the old one before cannot be there any more."""
     with _only_user(workspace / "library.db"):
-        replace_folder(made, workspace, for_all=False)
+        _check_place(workspace, replace=replace)  # another process may have made one there meanwhile
+        replace_folder(scratch, workspace, for_all=False)
 
 
 @contextmanager
@@ -121,18 +130,20 @@ def _only_user(path: Path) -> Iterator[None]:
 
     Raises:
         AtWork: If one has it open.
+        StoreError: If it cannot be looked at.
     """
     if not path.is_file():
         yield
         return
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
         try:
-            # Without a journal beside it, closing this connection touches no file of the new workspace.
-            connection.execute("PRAGMA journal_mode=DELETE")
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
+            with translated(path):
+                # Without a journal beside it, closing this connection touches no file of the new workspace.
+                connection.execute("PRAGMA journal_mode=DELETE")
+                connection.execute("BEGIN EXCLUSIVE")
+        except Busy as error:
             told = f"A process has the workspace {path.parent} open."
             raise AtWork(told, "Stop it (rereader serve, a run, a notebook), then restore again.") from error
-        except sqlite3.DatabaseError:
-            pass  # a damaged library is what backups are for
+        except Damaged:
+            pass  # what backups are for
         yield

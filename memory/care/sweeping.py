@@ -9,7 +9,7 @@ from rereader.memory.care.collecting import Plan
 from rereader.memory.care.debris import delete_files
 from rereader.memory.care.depth import paced
 from rereader.memory.database import translated
-from rereader.memory.library import Library
+from rereader.memory.library import NOT_ERASED, Library
 from rereader.memory.locks import lock_at, taken
 from rereader.memory.removing import delete_owned
 from rereader.schema.events import Listener
@@ -61,12 +61,12 @@ def _remove_run(library: Library, run: str) -> bool:
 def _shrink(library: Library) -> list[str]:
     """Give the room of deleted rows back to the disk; a rewritten file needs as much room as it has, for a moment."""
     database = library.database
-    database.settle()
+    if not database.settle():
+        return [NOT_ERASED]
     if not database.free_bytes():
         return []
     if library.at_work():
         return ["the library's file was not made smaller: a process is at work; run the same again when it has ended"]
     if shutil.disk_usage(library.workspace).free < 2 * database.path.stat().st_size:
         return ["the library's file was not made smaller: rewriting it needs twice its size on the disk"]
-    database.vacuum()
-    return []
+    return [] if database.vacuum() else [NOT_ERASED]

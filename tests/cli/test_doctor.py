@@ -1,8 +1,11 @@
 """``rereader doctor``: well when all is well, and a mend for every finding."""
 
 import json
+import os
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 
@@ -59,6 +62,63 @@ def test_a_damaged_library_is_a_finding_not_a_traceback(command, workspace):
     (workspace / "library.db").write_bytes(b"this is no database" * 100)
     code, out, err = command("doctor")
     assert (code, "PROBLEM" in out, "Traceback" in out + err) == (1, True, False)
+
+
+@pytest.fixture
+def scratched(command, tmp_path, workspace):
+    """A workspace with a page in three of its library overwritten."""
+    book = tmp_path / "book.txt"
+    book.write_text(plant(essay(1, 400), ["The mill was sold in 1822."]), encoding="utf-8")
+    command("ask", book, "When was the mill sold?", "--quiet")
+    body = bytearray((workspace / "library.db").read_bytes())
+    for page in range(12, len(body) // 4096, 3):
+        body[page * 4096 : page * 4096 + 100] = b"\x7f" * 100
+    (workspace / "library.db").write_bytes(body)
+    return workspace
+
+
+def in_workspace(out):
+    """The lines about the workspace."""
+    return out.partition("\nworkspace\n")[2].partition("\nendpoints\n")[0].splitlines()
+
+
+def test_damage_is_told_once_in_a_few_lines_that_say_what_it_means(command, scratched):
+    code, out, _ = command("doctor")
+    told = in_workspace(out)
+    assert (code, out.count("PROBLEM"), "1 problem, " in out, len(told) < 10) == (1, 1, True, True)
+    assert all(words in "\n".join(told) for words in ("library.db is damaged", "rereader restore", "is lost unless"))
+    assert any("the text of 1 document cannot be read: book.txt" in line for line in told)
+    assert not any(word in out for word in (" | ", "btree", "--repair", "quick check"))
+    [row] = [row for row in json.loads(command("doctor", "--json")[1])["findings"] if row["state"] == "problem"]
+    assert row["detail"] and all(f" | {line}\n" in command("doctor", "--verbose")[1] for line in row["detail"][:2])
+
+
+def test_repair_leaves_a_damaged_library_alone_and_does_not_recommend_itself(command, scratched):
+    before = (scratched / "library.db").read_bytes()
+    code, out, _ = command("doctor", "--repair")
+    assert (code, out.count("PROBLEM"), "--repair" in out) == (1, 1, False)
+    assert "damaged beyond repair" in out and "rereader restore" in out
+    assert (scratched / "library.db").read_bytes() == before
+
+
+def test_repair_recommends_what_comes_after_it(command, workspace):
+    Library(workspace).close()
+    with closing(sqlite3.connect(workspace / "library.db")) as library, library:
+        library.execute("INSERT INTO documents VALUES ('a', 'a', 'a', 5, 'text/1', 0)")
+    assert "--repair" in command("doctor")[1]
+    code, out, _ = command("doctor", "--repair")
+    assert (code, "--repair" in out, "rereader remove ID" in out) == (1, False, True)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_reader_that_has_gone_ends_it_quietly(tmp_path, form):
+    reading, writing = os.pipe()
+    os.close(reading)
+    entry = [sys.executable, "-c", "from rereader.cli.entry import main; main()"]
+    command = [*entry, "doctor", "--workspace", str(tmp_path / "ws"), *form]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=100)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_old_workspace_is_not_upgraded_by_looking(command, workspace):

@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from filelock import FileLock
@@ -81,7 +83,18 @@ def test_asking_who_is_at_work_leaves_no_file(command, workspace, document):
 
 def test_remove_prints_json(command, document):
     removed = json.loads(command("remove", document[:8], "--yes", "--json")[1])
-    assert (removed["removed"]["id"], removed["runs"]) == (document, 0)
+    assert (removed["removed"]["id"], removed["runs"], removed["erased"]) == (document, 0, True)
+
+
+def test_what_another_process_still_reads_is_said_to_stay(command, workspace, document):
+    with closing(sqlite3.connect(workspace / "library.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM documents").fetchone()
+        code, out, err = command("remove", document[:8], "--yes")
+    assert (code, out) == (0, "Removed letters.txt and 0 runs.\n")
+    assert err.startswith("note: What was deleted still stands") and "run: rereader gc" in err
+    assert command("gc")[0] == 0
+    assert b"mill" not in (workspace / "library.db").read_bytes()
 
 
 @pytest.mark.parametrize(("reply", "code", "said"), [("n\n", 0, "Nothing was removed."), ("", 2, "--yes")])

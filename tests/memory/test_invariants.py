@@ -47,15 +47,15 @@ def test_an_empty_workspace_is_well(tmp_path):
 DAMAGE = {
     "schema": ("PRAGMA user_version = 99", "schema version"),
     "text": ("UPDATE text_blocks SET text = substr(text, 2) WHERE start = 0", "not whole"),
-    "gap": ("UPDATE chunks SET start = start + 1 WHERE ordinal = 1", "cuts with gaps"),
-    "end": ("UPDATE documents SET length = length + 5", "cuts with gaps"),
+    "gap": ("UPDATE chunks SET start = start + 1 WHERE ordinal = 1", "cut with gaps"),
+    "end": ("UPDATE documents SET length = length + 5", "cut with gaps"),
     "passage": ("UPDATE passages SET end = end + 5000 WHERE id = 3", "out of place"),
-    "no chunks": ("DELETE FROM chunks", "cuts with gaps"),
+    "no chunks": ("DELETE FROM chunks", "cut with gaps"),
     "no passages": ("DELETE FROM passages", "out of place"),
     "a passage lost": ("DELETE FROM passages WHERE id = 2", "out of place"),
     "order": ("UPDATE passages SET start = 0 WHERE id = (SELECT MAX(id) FROM passages)", "out of place"),
     "span": ("UPDATE record_spans SET end = 10000000 WHERE position = 0", "outside of their text"),
-    "full text": ("DROP TABLE fulltext_1", "wrong full-text indexes"),
+    "full text": ("DROP TABLE fulltext_1", "wrong full-text index"),
     "half made": ("UPDATE spaces SET complete = 0", "half made"),
     "run": ("UPDATE runs SET answer = NULL", "not finished"),
     "vectors": ("DELETE FROM vectors WHERE ordinal = 0", "missing or stale"),
@@ -95,7 +95,7 @@ def test_kept_texts_are_told_and_half_written_ones_are_left_over(library):
     os.utime(begun, (0, 0))
     note, left = (finding for finding in check_library(library) if finding.state != "ok")
     note, left = sorted((note, left), key=lambda finding: finding.state)
-    assert note.state == "note" and "1 kept texts take 3 MB" in note.what
+    assert note.state == "note" and "1 kept text takes 3 MB" in note.what
     assert left.state == "warning" and "one.2f.77.part" in left.what
 
 

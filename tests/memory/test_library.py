@@ -1,6 +1,8 @@
 """Documents, chunks, vectors, records, working memory, runs: what goes in comes out, and nothing else."""
 
+import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import fields
 from itertools import accumulate
 from random import Random
@@ -10,8 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rereader.memory.care.collecting import Wanted, make_plan
+from rereader.memory.care.depth import unheard
+from rereader.memory.care.sweeping import sweep
 from rereader.memory.documents import BLOCK
-from rereader.memory.library import Library
+from rereader.memory.library import Library, Removed
 from rereader.memory.runs import Call, RunHead, Step
 from rereader.memory.vectors import Unit
 from rereader.schema import Answer, Budget, Chunk, InputError, Record, RecordKind, Span, StoreError, Usage
@@ -294,7 +299,7 @@ def test_remove_leaves_no_byte_of_the_document_behind(library):
     )
     library.working_memory("run").write(0, [("quote", record(library, secret, run="run"))])
     library.checkpoint_path("run").write_text(secret)
-    assert library.remove(document.id) == 1
+    assert library.remove(document.id) == Removed(runs=1, erased=True)
     assert library.documents.all() == [other]
     library.close()
     for path in library.workspace.rglob("*"):
@@ -305,6 +310,39 @@ def test_remove_leaves_no_byte_of_the_document_behind(library):
         assert [row["id"] for row in again.database.rows("SELECT id FROM tombstones ORDER BY id")] == sorted(
             [document.id, "run"]
         )
+
+
+def holding(library, secret):
+    """Files of a workspace that hold some text."""
+    return [path.name for path in library.workspace.rglob("*") if path.is_file() and secret in path.read_bytes()]
+
+
+@pytest.mark.parametrize("vacuum", [True, False])
+def test_a_text_that_another_process_still_reads_is_not_called_gone(library, vacuum, monkeypatch):
+    secret = "Ulpelhala-strongbox-5265"
+    document = library.documents.add(f"{secret} " * 5000, title="t", source="s", loader="t")
+    if not vacuum:
+        connection = library.database._connection
+
+        class Full:
+            def execute(self, statement, *given):
+                if statement == "VACUUM":
+                    raise sqlite3.OperationalError("database or disk is full")
+                return connection.execute(statement, *given)
+
+        monkeypatch.setattr(library.database, "_connection", Full())
+    with closing(sqlite3.connect(library.database.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM documents").fetchone()
+        assert library.remove(document.id) == Removed(runs=0, erased=False)
+        assert holding(library, secret.encode())
+        [said] = sweep(library, make_plan(library, Wanted()), unheard)
+        assert "still stands" in said and "rereader gc" in said
+    if vacuum:
+        sweep(library, make_plan(library, Wanted()), unheard)
+    else:
+        assert library.erase()
+    assert holding(library, secret.encode()) == []
 
 
 def test_many_threads_write_without_losing_anything(library):

@@ -12,13 +12,14 @@ from rereader.config import Config
 from rereader.memory.care import repairs
 from rereader.memory.care.contents import check_contents
 from rereader.memory.care.depth import Depth
+from rereader.memory.fulltext import FullText
 from rereader.memory.invariants import check_library
 from rereader.memory.library import Library
 from rereader.memory.locks import caring, lock_at
 from rereader.runs.doctor.checkpoints import checkpoints_open
 from rereader.runs.doctor.scope import Scope
 from rereader.runs.doctor.workspace import mend_workspace
-from rereader.schema import AtWork
+from rereader.schema import AtWork, Busy
 from rereader.testing.sessions import scripted_session
 from rereader.testing.texts import essay, plant
 
@@ -147,14 +148,14 @@ def test_rows_of_a_removed_run_go_and_what_lost_its_owner_stays(folder, answers)
     step = "INSERT INTO steps VALUES ('{}', 1, 'gate', 0, 0, 0, '{{}}', '{{}}')"
     harm(folder, step.format("removed"), "INSERT INTO tombstones VALUES ('removed', 'collected', 0)")
     [said] = mend(folder)
-    assert (said.state, "1 rows that referred to nothing" in said.what) == ("mended", True)
+    assert (said.state, "1 row that referred to nothing" in said.what) == ("mended", True)
     assert faults(folder) == []
     harm(folder, step.format("lost"), "DELETE FROM documents")
     mend(folder)
     with Library(folder) as library:
         [row] = library.database.rows("SELECT SUM(LENGTH(text)) FROM text_blocks")
         assert row[0] > 5000 and library.database.rows("SELECT 1 FROM steps WHERE run_id = 'lost'")
-    assert any(one.state == "problem" and "rows refer to rows that are gone" in one.what for one in faults(folder))
+    assert any(one.state == "problem" and "refer to" in one.what and "gone" in one.what for one in faults(folder))
 
 
 def test_damaged_checkpoints_go_and_the_run_begins_anew(folder):
@@ -202,3 +203,23 @@ def test_a_mend_that_fails_hides_no_other(folder, answers, monkeypatch):
     harm(folder, SQL["calls"])
     first, second = mend(folder)
     assert (first.state, "indexes could not be mended" in first.what, second.state) == ("problem", True, "mended")
+
+
+def test_a_busy_library_is_not_taken_for_a_damaged_one(folder, answers, monkeypatch):
+    def busy(*_, **__):
+        raise Busy("The workspace is busy.", "Try again.")
+
+    monkeypatch.setattr(FullText, "holds", busy)
+    [said] = mend(folder)
+    assert (said.state, "full texts could not be mended: The workspace is busy" in said.what) == ("problem", True)
+
+
+def test_no_row_of_a_library_that_sqlite_cannot_read_is_touched(folder, answers):
+    body = bytearray((folder / "library.db").read_bytes())
+    for page in range(len(body) // 4096 // 2, len(body) // 4096, 2):
+        body[page * 4096 : page * 4096 + 100] = b"\x7f" * 100
+    (folder / "library.db").write_bytes(body)
+    (folder / "runs" / "beef.sqlite").write_bytes(b"x")
+    [said] = mend(folder)
+    assert (said.state, "damaged beyond repair" in said.what) == ("note", True)
+    assert (folder / "library.db").read_bytes() == body and (folder / "runs" / "beef.sqlite").exists()

@@ -8,7 +8,7 @@ from forked import GRAPHS, Died, after, hash_of, killed_after, rows_of, shortene
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
 from rereader.runs.edits import Edit
-from rereader.runs.forking import Changes, find_point, make_fork, memory_at
+from rereader.runs.forking import Changes, find_point, make_fork, memory_at, plan_fork
 from rereader.schema import InputError, Interrupted, NotThere
 from rereader.testing.conformance_room import TEXT, Trial, same_evidence
 
@@ -164,7 +164,7 @@ def test_a_workspace_stays_sound_and_forks_go_with_their_document(room):
     answer = entered.ask()
     forked = entered.session.fork(answer.run_id, step_of(entered, answer, "reason"), edits=[Edit("add", span="0-40")])
     assert not [one for one in check_library(entered.library) if one.state in ("problem", "warning")]
-    assert entered.library.remove(entered.documents[0].id) == 2
+    assert entered.library.remove(entered.documents[0].id).runs == 2
     assert not list((entered.library.workspace / "runs").glob(f"{forked.run_id}*"))
     assert not entered.library.database.rows("SELECT 1 FROM records")
 
@@ -175,7 +175,8 @@ def test_a_fork_that_is_made_and_not_begun_can_be_gone_on_with(room):
     library, calls = entered.library, len(entered.calls)
     edits = [Edit("add", span="0-40", pinned=True)]
     for step in (0, 3):
-        run = make_fork(entered.session, find_point(library, answer.run_id, step), Changes(edits))
+        plan = plan_fork(entered.session, find_point(library, answer.run_id, step), Changes(edits))
+        run = make_fork(library, plan)
         assert run.status == "interrupted" and run.answer is None
         forked = entered.session.resume(run.id)
         assert TEXT[:40].strip() in {one.quote for one in forked.evidence}

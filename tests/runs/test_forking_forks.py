@@ -14,10 +14,17 @@ from rereader.graphs import registry
 from rereader.graphs.full_context import FullContextSettings
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import connect, new_graph
+from rereader.memory.care.collecting import Wanted, make_plan
+from rereader.memory.care.depth import Depth, unheard
+from rereader.memory.care.repairs import leftovers, repair
+from rereader.memory.care.sweeping import sweep
+from rereader.memory.forks import copy_checkpoints
 from rereader.memory.invariants import check_library
 from rereader.memory.library import Library
+from rereader.runs import forking, session
 from rereader.runs.edits import Edit
-from rereader.runs.forking import compare_with_parent, memory_at
+from rereader.runs.forking import compare_with_parent, make_fork, memory_at
+from rereader.schema import NotThere
 from rereader.testing.conformance_room import FACTS, TEXT
 
 OTHER = "Who painted the weathercock of Marrowby?"
@@ -119,5 +126,49 @@ def test_a_kill_while_a_fork_is_made_leaves_a_file_that_the_doctor_tells_of(room
         assert everything(library)[0] == before[0] and rows_of(library, run_id) == rows
         [left] = set(everything(library)[1]) - set(before[1])
         [told] = [one for one in check_library(library) if one.state == "warning"]
-        assert left in told.what and "belong to nothing" in told.what
+        assert left in told.what and "1 file that belongs to nothing" in told.what
     assert entered.session.fork(run_id, 2).answer == answer.answer
+
+
+def collected(library, **wanted):
+    with Library(library.workspace) as other:
+        plan = make_plan(other, Wanted(**wanted))
+        sweep(other, plan, unheard)
+        return plan
+
+
+def test_nobody_takes_a_fork_that_is_being_made_for_a_leftover(room, monkeypatch):
+    entered = room("memory-agent")
+    parent = entered.ask().run_id
+    mended = []
+
+    def copied(*given):
+        copy_checkpoints(*given)
+        collected(entered.library)
+        with Library(entered.library.workspace) as other:
+            mended.extend(repair(other, Depth(), [leftovers]))
+
+    def made(*given):
+        run = make_fork(*given)
+        assert collected(entered.library, keep_last=0).runs == []
+        return run
+
+    monkeypatch.setattr(forking, "copy_checkpoints", copied)
+    monkeypatch.setattr(session, "make_fork", made)
+    forked = entered.session.fork(parent, 2, question=OTHER)
+    assert mended == [] and {run.id for run in entered.library.runs.all()} == {parent, forked.run_id}
+    assert entered.library.checkpoint_path(forked.run_id).exists()
+
+
+def test_a_fork_whose_parent_is_collected_meanwhile_is_refused(room, monkeypatch):
+    entered = room("memory-agent")
+    parent = entered.ask().run_id
+
+    def copied(*given):
+        copy_checkpoints(*given)
+        assert collected(entered.library, keep_last=0).runs == [parent]
+
+    monkeypatch.setattr(forking, "copy_checkpoints", copied)
+    with pytest.raises(NotThere, match=parent):
+        entered.session.fork(parent, 2)
+    assert everything(entered.library)[1] == [] and entered.library.runs.all() == []

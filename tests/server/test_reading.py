@@ -73,7 +73,7 @@ def test_a_search_is_for_something(client, asked, query):
 
 def test_documents_are_removed_with_their_runs(client, asked):
     document, answer = asked
-    assert client.delete(f"/api/documents/{document.id}").json() == {"runs": 1}
+    assert client.delete(f"/api/documents/{document.id}").json() == {"runs": 1, "erased": True}
     assert client.get("/api/documents").json() == []
     assert client.get(f"/api/runs/{answer.run_id}").status_code == 404
 
@@ -92,7 +92,7 @@ def test_reads_do_not_wait_for_a_document_that_is_removed(client, asked, backend
         assert not removed.done()
         busy = removed.result(20)
     assert (busy.status_code, busy.json()["hint"]) == (503, "Another process writes to it; try again.")
-    assert client.delete(here).json() == {"runs": 1}
+    assert client.delete(here).json() == {"runs": 1, "erased": True}
 
 
 @pytest.mark.parametrize("number", [2**63, 10**25, -1, -(10**25)])

@@ -16,16 +16,17 @@ from rereader.memory.care.sweeping import sweep
 from rereader.memory.library import Library
 from rereader.memory.locks import caring
 from rereader.schema import InputError
+from rereader.schema.wording import counted
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 _DAY = 86_400.0
 _NAMES = {
-    "leftovers": "leftovers, and room in the library that nothing is in",
-    "runs": "runs",
-    "texts": "kept texts",
-    "blocks": "compressed memories",
-    "calls": "cached replies",
+    "leftovers": ("leftover, and unused room in the library", "leftovers, and unused room in the library"),
+    "runs": ("run", "runs"),
+    "texts": ("kept text", "kept texts"),
+    "blocks": ("compressed memory", "compressed memories"),
+    "calls": ("cached reply", "cached replies"),
 }
 _OVER = 1
 _NOTHING = "Nothing was deleted."
@@ -53,7 +54,9 @@ def gc(
     """Tidy the workspace: leftovers go; runs and what can be made again go as far as you ask for it.
 
     A run at work is never touched, nor one that a run which stays follows or was forked from. Of a run that goes a
-    tombstone stays. Exits with 1 if the workspace is still larger than --max-size.
+    tombstone stays. With --max-size go kept texts, then compressed memories, then cached replies: memories that were
+    used longest ago first, texts and replies that were made longest ago first. Exits with 1 if the workspace is still
+    larger than that.
 
     For example:
 
@@ -67,14 +70,16 @@ def gc(
     """
     wanted = _wanted(older_than, keep_last, max_size, drop or [])
     config = options.existing(workspace)
-    with Library(config.workspace, config.kv_bytes) as library, caring(config.workspace):
-        plan = make_plan(library, wanted)
-        asks = bool(plan.runs) and not (dry_run or yes)
-        if asks and not agreed(f"Delete {len(plan.runs)} runs?", _NOTHING):
+    with Library(config.workspace, config.kv_bytes) as library:
+        going = None if dry_run or yes else make_plan(library, wanted).runs
+        if going and not agreed(f"Delete {counted(len(going), 'run')}?", _NOTHING):
             notes().print(_NOTHING, markup=False)
             return 0
-        done = [] if dry_run else _carry_out(library, plan)
-        after = workspace_bytes(library)
+        with caring(config.workspace):
+            # Others may have begun, used or forked runs since the user was asked.
+            plan = make_plan(library, wanted, going)
+            done = [] if dry_run else _carry_out(library, plan)
+            after = plan.size if dry_run else workspace_bytes(library)
     over = plan.over if dry_run else max(0, after - (wanted.max_bytes or after))
     _show(plan, done, after, over, dry_run=dry_run, json=json)
     return _OVER if over else 0
@@ -117,9 +122,11 @@ def _show(plan: Plan, done: list[str], after: int, over: int, *, dry_run: bool, 
         output().print("There is nothing to delete.", markup=False)
     for kind, count in plan.counts().items():
         about = f"about {size_text(plan.bytes[kind])}"
-        output().print(f"{'would go' if dry_run else 'gone'}: {count:,} {_NAMES[kind]}, {about}", markup=False)
+        told = f"{'would go' if dry_run else 'gone'}: {counted(count, *_NAMES[kind])}, {about}"
+        output().print(told, markup=False)
     if plan.kept:
-        told = f"{len(plan.kept)} runs are old enough and stay: at work, or a run that stays comes from them"
+        runs = counted(len(plan.kept), "run is", "runs are")
+        told = f"{runs} old enough and not deleted: at work, or needed by a run that stays"
         notes().print(told, markup=False)
     for text in done:
         notes().print(f"note: {text}", markup=False)

@@ -14,6 +14,7 @@ from rereader.cli.estimating import outcome
 from rereader.cli.report import Note, Piece, Report
 from rereader.memory.runs import Step
 from rereader.schema import Answer, Usage
+from rereader.schema.wording import counted
 
 UNCARRIED = "no quote carries this"
 """Said of a claim that rests on no quote."""
@@ -110,7 +111,7 @@ def footer(answer: Answer) -> str:
 def cost(usage: Usage) -> str:
     """Calls, tokens and seconds of a run or step."""
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in usage.seconds.items() if seconds >= 0.05)
-    calls = f"{usage.calls} calls ({usage.cached_calls} cached)"
+    calls = f"{counted(usage.calls, 'call')} ({usage.cached_calls:,} cached)"
     total = f"{calls} · {usage.total_tokens:,} tokens · {sum(usage.seconds.values()):.1f} s"
     return f"{total} ({stages})" if stages else total
 
@@ -163,7 +164,7 @@ def what(step: Step) -> str:
     if "draft" in detail and read:
         return f"drafted {detail['draft']!r}{read}"
     if "scores" in detail:
-        return f"{len(detail['scores'])} quotes added{read}"
+        return f"{counted(len(detail['scores']), 'quote')} added{read}"
     if "draft" in detail:
         return f"drafted {detail['draft']!r}"
     if "stopped" in detail:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -14,6 +14,7 @@ from rich.text import Text
 from rereader.cli import options
 from rereader.cli.console import notes, output, print_json
 from rereader.cli.progress import progress_shown
+from rereader.schema.wording import counted
 
 if TYPE_CHECKING:
     from rereader.runs.doctor.examination import Examined
@@ -31,6 +32,9 @@ def doctor(
     repair: Annotated[
         bool,
         typer.Option("--repair", help="Mend what can be mended in the workspace, and say what was done."),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what damage was found by, as SQLite says it.")
     ] = False,
     workspace: options.Workspace = None,
     json: options.Json = False,
@@ -56,12 +60,12 @@ def doctor(
     with progress_shown(quiet=False) as listen:
         scope = Scope(config, measure, _say, listen)
         mended = [Examined("repair", finding) for finding in mend_workspace(scope)] if repair else []
-        found = examine(scope)
+        found = examine(replace(scope, repaired=repair))
     well = is_well([*mended, *found])
     if json:
         print_json({"well": well, "repaired": _rows(mended), "findings": _rows(found)})
     else:
-        show([*mended, *found])
+        show([*mended, *found], verbose=verbose)
     return 0 if well else _PROBLEM
 
 
@@ -69,12 +73,12 @@ def _say(text: str) -> None:
     notes().print(f"{text} ...", markup=False)
 
 
-def _rows(found: Sequence[Examined]) -> list[dict[str, str]]:
+def _rows(found: Sequence[Examined]) -> list[dict[str, Any]]:
     return [{"topic": one.topic, **asdict(one.finding)} for one in found]
 
 
-def show(found: Sequence[Examined]) -> None:
-    """Print findings by topic, each with its mend below it."""
+def show(found: Sequence[Examined], *, verbose: bool = False) -> None:
+    """Print findings by topic, each with its mend below it, and if that is asked for what it was found by."""
     topic = ""
     for one, after in zip_longest(found, found[1:]):
         if one.topic != topic:
@@ -84,7 +88,9 @@ def show(found: Sequence[Examined]) -> None:
         output().print(Text("  ") + Text(mark, style=style) + Text(f"  {one.finding.what}"))
         if one.finding.mend and (after is None or after.finding.mend != one.finding.mend):  # one for several
             output().print(Text(f"           {one.finding.mend}", style="dim"))
+        for line in one.finding.detail if verbose else ():
+            output().print(Text(f"           | {line}", style="dim"))
     counts = Counter(one.finding.state for one in found)
-    said = [f"{counts[state]} {state}s" for state in ("problem", "warning", "note") if counts[state]]
+    said = [counted(counts[state], state) for state in ("problem", "warning", "note") if counts[state]]
     said += [f"{counts['mended']} mended"] if counts["mended"] else []
     output().print(", ".join(said) or "All is well.", markup=False)

@@ -12,8 +12,9 @@ from rich.text import Text
 from rereader.cli import completion, options
 from rereader.cli.console import agreed, interruptible, notes, output, print_json
 from rereader.cli.progress import listener
-from rereader.memory.library import Library
+from rereader.memory.library import NOT_ERASED, Library
 from rereader.schema import Event
+from rereader.schema.wording import counted, short
 
 
 def add(
@@ -71,7 +72,7 @@ def add(
         print_json([document.model_dump(mode="json") for document in added])
         return
     for document in added:
-        output().print(f"{document.id[:12]}  {document.title}  {document.length:,} characters", markup=False)
+        output().print(f"{short(document.id)}  {document.title}  {document.length:,} characters", markup=False)
 
 
 def list_documents(workspace: options.Workspace = None, json: options.Json = False) -> None:
@@ -96,7 +97,7 @@ def list_documents(workspace: options.Workspace = None, json: options.Json = Fal
     for document in found:
         language = languages[document.id]
         table.add_row(
-            document.id[:12],
+            short(document.id),
             Text(document.title),
             f"{document.length:,}",
             NAMES.get(language, language),
@@ -118,6 +119,9 @@ def remove(
 ) -> None:
     """Delete a document with all its memories, runs and cached replies; only a tombstone stays.
 
+    While another process reads the library, text of it may stay in the library's files until that one has ended; then
+    this says so.
+
     For example:
 
     rereader remove 3f2a9c --yes
@@ -127,8 +131,11 @@ def remove(
         if not yes and not agreed(f"Remove {found.title!r} and every run on it?", "Nothing was removed."):
             notes().print("Nothing was removed.", markup=False)
             return
-        runs = library.remove(found.id)
+        removed = library.remove(found.id)
     if json:
-        print_json({"removed": found.model_dump(mode="json"), "runs": runs})
-        return
-    output().print(f"Removed {found.title} and {runs} runs.", markup=False)
+        told = {"runs": removed.runs, "erased": removed.erased}
+        print_json({"removed": found.model_dump(mode="json"), **told})
+    else:
+        output().print(f"Removed {found.title} and {counted(removed.runs, 'run')}.", markup=False)
+    if not removed.erased:
+        notes().print(f"note: {NOT_ERASED}", markup=False)

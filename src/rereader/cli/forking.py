@@ -19,6 +19,7 @@ from rereader.memory.runs import Run
 from rereader.models.roles import RoleNames
 from rereader.runs.choosing import fork_names
 from rereader.schema import InputError
+from rereader.schema.wording import counted
 
 _SHORT = 60
 _HEAD = """The working memory of run {run} after step {step}.
@@ -162,7 +163,7 @@ def _read(edit: str) -> str:
 def _line(run: Run, compared: Any) -> str:
     """The fork beside its parent in one line."""
     made = compared.calls - compared.cached_calls
-    cost = f"{compared.calls:,} model calls after it, {made:,} of them made anew"
+    cost = f"{counted(compared.calls, 'model call')} after it, {made:,} of them made anew"
     told = f"{run.id} is a fork of {compared.parent} at step {compared.step} ({cost})"
     if compared.same is None:
         told += "; its parent has no answer."

@@ -90,6 +90,7 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code and prints at most one line about what went wrong."""
     try:
         code = application(arguments)(args=arguments, prog_name="rereader", standalone_mode=False)
+        sys.stdout.flush()  # here, where it is noticed that nobody reads any more
     except RereaderError as error:
         complain(error.message, error.hint)
         return error.exit_code
@@ -98,6 +99,10 @@ def run(arguments: list[str]) -> int:
         return 130
     except OSError as error:
         return _system_error(error)
+    except SystemExit as error:  # Click and Rich end the process with 1 if nobody reads its output any more
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return _system_error(error.__context__)
     except Exception as error:
         # Typer's usage errors have no public base class that all its versions share.
         describe: Callable[[], str] | None = getattr(error, "format_message", None)
@@ -113,7 +118,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _system_error(error: OSError) -> int:
-    if error.errno == errno.EPIPE:
+    if error.errno == errno.EPIPE:  # who reads has seen enough; nor is anything written when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if error.errno == errno.ENOSPC:
         complain("No space left on the device.", "Free some space and run the same again.")

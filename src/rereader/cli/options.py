@@ -175,7 +175,10 @@ def existing(workspace: Path | None) -> Config:
     Raises:
         InputError: If it is not.
     """
+    from rereader.memory.library import check_place
+
     config = configuration(workspace)
+    check_place(config.workspace)
     if not (config.workspace / "library.db").is_file():
         raise NotThere(f"There is no workspace at {config.workspace}.", "Name one with --workspace.")
     return config

@@ -21,6 +21,7 @@ from rereader.memory.working import Entry
 from rereader.runs.prompting import Part, Rendered
 from rereader.runs.timeline import Asked, MemoryDiff, Moment, with_whole_memory
 from rereader.schema import Record, Usage
+from rereader.schema.wording import counted
 
 _MOST_SHOWN = 2_000
 """Characters of a part of a prompt that are shown; text of a document may be as long as the model's window."""
@@ -88,7 +89,7 @@ def _decisions(console: Console, decisions: Sequence[Decision], titles: dict[str
 
 def _evidence(console: Console, evidence: Sequence[Found], titles: dict[str, str]) -> None:
     if evidence:
-        heading(console, f"Evidence: {len(evidence)} quotes added")
+        heading(console, f"Evidence: {counted(len(evidence), 'quote')} added")
     for found in evidence:
         score = "" if found.score is None else f", score {found.score:.4f}"
         for span, source in zip(found.record.spans, found.source, strict=True):
@@ -172,7 +173,7 @@ def _part(part: Part) -> Text:
     """A part of a prompt: our own words as they are, all others green."""
     if part.blocks:
         names = ", ".join(name[:12] for name in part.blocks)
-        return Text(f"[keys and values of {len(part.blocks)} compressed texts: {names}]", style="magenta")
+        return Text(f"[keys and values of {counted(len(part.blocks), 'compressed text')}: {names}]", style="magenta")
     text, left_out = part.text, len(part.text) - _MOST_SHOWN
     if left_out > 0:
         half = _MOST_SHOWN // 2

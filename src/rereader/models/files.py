@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -17,6 +18,8 @@ from rereader.schema.errors import Interrupted, StoreError
 BLOCK = 4 << 20
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
+_OLD = ".old"
+"""What a folder is called in a scratch folder while another one takes its place."""
 Advance = Callable[[int], None]
 
 
@@ -140,44 +143,87 @@ def sync_tree(folder: Path, *, for_all: bool = True) -> None:
     for path in [*folder.rglob("*"), folder]:
         if for_all and path.is_file():
             path.chmod(0o644)
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _sync(path)
 
 
-def replace_folder(new: Path, target: Path, *, for_all: bool = True) -> None:
-    """Put the finished folder ``new`` in the place of ``target``; a reader sees the old one, none, or the new one.
-
-    If it is not ``for_all``, its files keep the rights that they have.
-    """
-    sync_tree(new, for_all=for_all)
-    if target.exists():
-        old = new.with_name(f"{new.name}-old")
-        target.rename(old)
-        new.rename(target)
-        shutil.rmtree(old)
-    else:
-        new.rename(target)
-    handle = os.open(target.parent, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
+def replace_folder(scratch: Path, target: Path, *, for_all: bool = True) -> None:
+    """Put the finished folder that has the target's name in a scratch folder into its place.
+
+    A reader sees the old one, none, or the new one. The old one lies in the scratch folder until the new one is in its
+    place, on the disk; if that fails, it goes back. Who is killed in between leaves it there: :func:`put_back`.
+
+    Args:
+        scratch: A folder of :func:`scratch_folder`.
+        target: The place.
+        for_all: Whether all may read the files; else they keep the rights that they have.
+    """
+    new, old = scratch / target.name, scratch / _OLD
+    sync_tree(new, for_all=for_all)
+    try:
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
+    _sync(scratch)
+    _sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def stranded(target: Path) -> Path | None:
+    """The folder that a killed :func:`replace_folder` took out of its place before the new one was there."""
+    for scratch in _scratches(target.parent, target.name):
+        if (scratch / _OLD).exists() and (scratch / target.name).exists():
+            return scratch / _OLD
+    return None
+
+
+def put_back(target: Path) -> None:
+    """Give a folder its place back that a killed :func:`replace_folder` took out of it; the caller holds its lock.
+
+    Raises:
+        StoreError: If there is another one in its place by now.
+    """
+    old = stranded(target)
+    if old is None:
+        return
+    if target.exists():
+        msg = f"What was at {target} before lies in {old}, since replacing it was stopped halfway."
+        raise StoreError(msg, "Move it elsewhere, or delete it; then run the same again.")
+    old.rename(target)
+
+
 @contextmanager
 def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
     """An empty folder beside the final one; leftovers of earlier, killed tries are removed, and so is this one.
 
-    The caller holds the lock of ``name``, so leftovers belong to nobody.
+    The caller holds the lock of ``name``, so leftovers belong to nobody, but for what :func:`put_back` gives its place
+    back.
+
+    Raises:
+        StoreError: If that cannot be.
     """
-    for leftover in parent.glob(f".{name}.tmp-*"):
+    put_back(parent / name)
+    for leftover in _scratches(parent, name):
         shutil.rmtree(leftover, ignore_errors=True)
     folder = parent / f".{name}.tmp-{uuid.uuid4().hex[:8]}"
     folder.mkdir()
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if stranded(parent / name) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scratches(parent: Path, name: str) -> list[Path]:
+    return sorted(parent.glob(f".{glob.escape(name)}.tmp-*"))

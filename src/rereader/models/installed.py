@@ -130,7 +130,7 @@ def _converted(source: Path, models_dir: Path, weights: bool, cancel: Cancel | N
                 with scratch_folder(target.parent, name) as scratch:
                     convert(source, scratch / name, cancel, weights=weights)
                     write_manifest(scratch / name, name=name, kind="generate", source=hash_file(source, cancel))
-                    replace_folder(scratch / name, target)
+                    replace_folder(scratch, target)
     return target
 
 

@@ -91,7 +91,7 @@ class _Pull:
             made = scratch / entry.name
             self._make(made)
             self._finish(made)
-            replace_folder(made, self.models_dir / entry.name)
+            replace_folder(scratch, self.models_dir / entry.name)
         if not self.keep:
             shutil.rmtree(self.cache)
 

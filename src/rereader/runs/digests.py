@@ -20,6 +20,7 @@ from rereader.runs.fields import seen
 from rereader.runs.outline import StepLine, outline
 from rereader.runs.timeline import MemoryChange, Moment, moment
 from rereader.schema import Answer, InputError, Record, RereaderError, Span
+from rereader.schema.wording import counted
 from rereader.tools.pathless import pathless, pathless_values
 from rereader.tools.word_diff import marked
 
@@ -223,7 +224,7 @@ def run_digest(library: Library, run_id: str, after: int = 0, folders: Sequence[
         answer=run.answer.answer if run.answer else None,
         quotes=len(run.answer.evidence) if run.answer else 0,
         steps=shown,
-        note=f"{left:,} more steps: go on after {shown[-1].number}." if left else "",
+        note=f"{counted(left, 'more step')}: go on after {shown[-1].number}." if left else "",
     )
 
 

@@ -78,6 +78,31 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """A fork that can be made.
+
+    Args:
+        id: Its id.
+        point: Where it leaves its parent.
+        question: Its question.
+        settings: Those of its graph.
+        models: Their names by role.
+        budget: Its budget; what was taken over counts.
+        edited: What changes in the working memory.
+        moves: Whether the way on is to be chosen anew.
+    """
+
+    id: str
+    point: Point
+    question: str
+    settings: Any
+    models: dict[str, str]
+    budget: Budget
+    edited: Edited
+    moves: bool
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A fork beside its parent.
 
@@ -156,13 +181,11 @@ def fork_budget(parent: Run, given: Budget | None) -> Budget | None:
     return parent.budget.model_copy(update=limits) if limits else None
 
 
-def make_fork(session: Session, point: Point, changes: Changes) -> Run:
-    """Make a fork, which is a run like any other that was interrupted: going on with it is the caller's.
-
-    One that begins after the last step of a finished run without a change has its answer already.
+def plan_fork(session: Session, point: Point, changes: Changes) -> Plan:
+    """Look whether all can change that is to change; nothing is made yet.
 
     Raises:
-        InputError: If something that is to change cannot; then nothing is left behind.
+        InputError: If something cannot.
     """
     library, parent = session.library, point.run
     graph = get_graph(parent.graph)
@@ -182,17 +205,32 @@ def make_fork(session: Session, point: Point, changes: Changes) -> Run:
     fork_id = secrets.token_hex(6)
     edited = _edited(library, fork_id, point, changes.edits)
     _check_open(point, changed=bool(moved or edited.told or changes.budget or models != parent.models))
-    path = library.checkpoint_path(fork_id)
+    moves = bool(moved or edited.told or (stale and not point.state.get("status")))
+    return Plan(fork_id, point, question, after, models, changes.budget or parent.budget, edited, moves)
+
+
+def make_fork(library: Library, plan: Plan) -> Run:
+    """Make a fork, which is a run like any other that was interrupted: going on with it is the caller's.
+
+    Its checkpoints are there before its row is. Whoever makes it holds its lock: nobody takes them for leftovers then.
+    One that begins after the last step of a finished run without a change has its answer already.
+
+    Raises:
+        NotThere: If its parent is gone meanwhile.
+        StoreError: If it cannot be written. Nothing is left behind then.
+    """
+    point, parent, path = plan.point, plan.point.run, library.checkpoint_path(plan.id)
     try:
-        copy_checkpoints(library.checkpoint_path(parent.id), path, fork_id, point.checkpoint)
+        copy_checkpoints(library.checkpoint_path(parent.id), path, plan.id, point.checkpoint)
         with library.database.transaction():
+            library.runs.get(parent.id)  # whoever tidies up may have taken it since
             library.runs.create(
-                fork_id,
-                question=question,
+                plan.id,
+                question=plan.question,
                 graph=parent.graph,
-                settings=asdict(after),
-                models=models,
-                budget=changes.budget or parent.budget,
+                settings=asdict(plan.settings),
+                models=plan.models,
+                budget=plan.budget,
                 document_ids=parent.document_ids,
                 parent=parent.id,
                 forked_at=point.step,
@@ -200,16 +238,16 @@ def make_fork(session: Session, point: Point, changes: Changes) -> Run:
             )
             usage = total(step.usage for step in point.steps)
             taken = {"step": point.step, "version": point.version}
-            copy_rows(library.database, parent.id, fork_id, usage=usage, **taken)
-            values = {"question": question, **_write_edits(library, fork_id, point, edited, usage)}
-            if moved or edited.told or (stale and not point.state.get("status")):
-                _move(path, graph.build(after), fork_id, values, point.steps)
-            _close(library, fork_id, point)
+            copy_rows(library.database, parent.id, plan.id, usage=usage, **taken)
+            values = {"question": plan.question, **_write_edits(library, plan.id, point, plan.edited, usage)}
+            if plan.moves:
+                _move(path, get_graph(parent.graph).build(plan.settings), plan.id, values, point.steps)
+            _close(library, plan.id, point)
     except BaseException:
-        for leftover in path.parent.glob(f"{fork_id}.*"):
+        for leftover in library.files_of(plan.id):
             leftover.unlink()
         raise
-    return library.runs.get(fork_id)
+    return library.runs.get(plan.id)
 
 
 def compare_with_parent(library: Library, fork: Run) -> Comparison:

@@ -6,12 +6,11 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from filelock import Timeout
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from rereader.agents.chunker import ensure_chunks
@@ -23,7 +22,7 @@ from rereader.config import Config, load_config
 from rereader.graphs.registry import get_graph
 from rereader.memory.database import translated
 from rereader.memory.library import Library
-from rereader.memory.locks import lock_at
+from rereader.memory.locks import alone
 from rereader.memory.runs import Run
 from rereader.models.base import Cancel
 from rereader.models.files import make_private
@@ -36,10 +35,10 @@ from rereader.runs.choosing import choose_names
 from rereader.runs.counting import counter_of
 from rereader.runs.edits import Edit
 from rereader.runs.estimating import Estimate, Outlook, foretell
-from rereader.runs.forking import Changes, find_point, make_fork
+from rereader.runs.forking import Changes, find_point, make_fork, plan_fork
 from rereader.runs.loading import loads_told
 from rereader.runs.questions import check_wording
-from rereader.schema import Answer, AtWork, Budget, Document, Event, InputError, Interrupted, RereaderError, Usage
+from rereader.schema import Answer, Budget, Document, Event, InputError, Interrupted, RereaderError, Usage
 from rereader.schema.usage import total
 
 Listen = Callable[[Event], None]
@@ -225,8 +224,10 @@ class Session:
         """
         changes = Changes(edits, question, settings or {}, budget)
         with loads_told(self.models, listen):
-            run = make_fork(self, find_point(self.library, run_id, step), changes)
-        return run.answer or self._execute(run, resumed=True, listen=listen, cancel=cancel)
+            plan = plan_fork(self, find_point(self.library, run_id, step), changes)
+        with self._at_work(plan.id):  # from its first file on, so that nobody takes that for a leftover
+            run = make_fork(self.library, plan)
+            return run.answer or self._go_on(run.id, resumed=True, listen=listen, cancel=cancel)
 
     def resume(self, run_id: str, *, listen: Listen = ignore, cancel: Cancel | None = None) -> Answer:
         """Go on with a run that was interrupted, killed or failed; a finished one returns its answer at once."""
@@ -260,19 +261,23 @@ class Session:
             check_blocks(self.models, settings)
 
     def _execute(self, run: Run, *, resumed: bool, listen: Listen, cancel: Cancel | None) -> Answer:
-        # Somebody who only asks whether the run is at work holds the lock for a moment.
-        lock = lock_at(self.library.run_lock(run.id))
+        with self._at_work(run.id):
+            return self._go_on(run.id, resumed=resumed, listen=listen, cancel=cancel)
+
+    def _at_work(self, run_id: str) -> AbstractContextManager[None]:
+        """Hold the lock of a run; somebody who only asks whether it is at work shares it for a moment."""
+        told = f"Run {run_id} is at work, here or in another process."
+        return alone(self.library.run_lock(run_id), told, "Wait for it to end.", _LOCK_SECONDS)
+
+    def _go_on(self, run_id: str, *, resumed: bool, listen: Listen, cancel: Cancel | None) -> Answer:
+        run = self.library.runs.get(run_id)  # what had the lock before may have ended or removed it
+        if run.answer is not None:
+            return run.answer
         try:
-            with lock.acquire(timeout=_LOCK_SECONDS):
-                run = self.library.runs.get(run.id)  # what had the lock before may have ended or removed it
-                if run.answer is not None:
-                    return run.answer
-                if run.status != "running":
-                    self.library.runs.update(run.id, status="running")
-                listen(Event("begin", run.id))
-                self._invoke(run, resumed, listen, cancel)
-        except Timeout as error:
-            raise AtWork(f"Run {run.id} is at work, here or in another process.", "Wait for it to end.") from error
+            if run.status != "running":
+                self.library.runs.update(run.id, status="running")
+            listen(Event("begin", run.id))
+            self._invoke(run, resumed, listen, cancel)
         except BaseException as error:
             if isinstance(error, RereaderError):
                 error.run_id = run.id

@@ -78,6 +78,10 @@ class Busy(StoreError):
     """Somebody else writes to the workspace for too long."""
 
 
+class Damaged(StoreError):
+    """A file of the workspace is damaged; not that it is busy, out of room, of another version or somebody else's."""
+
+
 class Interrupted(RereaderError):
     """The user stopped the work; what is finished is stored and the run can be resumed."""
 

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rereader.schema.wording import counted
+
 State = Literal["ok", "mended", "note", "warning", "problem"]
 """``note`` is worth knowing, ``warning`` may cost something, ``problem`` stops something from working; ``mended`` was
 one of the two."""
-_SHOWN = 3
+SHOWN = 3
+"""How many of the things that are wrong are named."""
 
 
 @dataclass(frozen=True)
@@ -20,28 +23,34 @@ class Finding:
         what: What was found, in one line.
         state: How bad it is.
         mend: A command or a step that mends it; empty where nothing is to be done.
+        detail: What it was found by, line by line, for whoever asks.
     """
 
     what: str
     state: State = "ok"
     mend: str = ""
+    detail: tuple[str, ...] = ()
 
 
-def verdict(good: str, bad: str, wrong: Sequence[str], mend: str, state: State = "problem") -> list[Finding]:
+Noun = tuple[str, str]
+"""What one thing is called after its number, and what several are."""
+
+
+def verdict(good: str, bad: Noun, wrong: Sequence[str], mend: str, state: State = "problem") -> list[Finding]:
     """What a check of many things found.
 
     Args:
         good: Said if nothing is wrong; if it is empty, nothing is said then.
-        bad: What is wrong with some, after their number and before the first of them.
+        bad: What is wrong with one and with several, after their number and before the first of them.
         wrong: Names of those.
         mend: How to mend them.
         state: How bad that is.
     """
     if not wrong:
         return [Finding(good)] if good else []
-    return [Finding(f"{len(wrong)} {bad}: {listed(wrong)}", state, mend)]
+    return [Finding(f"{counted(len(wrong), *bad)}: {listed(wrong)}", state, mend)]
 
 
 def listed(names: Sequence[str]) -> str:
     """The first few of some names."""
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from rereader.config import Config
-from rereader.memory.library import Library
+from rereader.memory.library import Library, Removed
 from rereader.memory.runs import Run
 from rereader.models.catalogue import load_catalogue
 from rereader.models.installed import installed
@@ -56,8 +56,8 @@ class Backend:
         """
         return seen(self.library, self.library.runs.get(run_id))
 
-    def remove(self, document: str) -> int:
-        """Delete a document and all that was derived from it; returns the number of runs removed along.
+    def remove(self, document: str) -> Removed:
+        """Delete a document and all that was derived from it.
 
         It waits for whoever writes, and so has a connection of its own: the others go on reading meanwhile.
 

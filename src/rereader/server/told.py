@@ -93,9 +93,10 @@ class TextTold(BaseModel):
 
 
 class Removed(BaseModel):
-    """How many runs went with a document."""
+    """How many runs went with a document, and whether its text is out of the library's files already."""
 
     runs: int
+    erased: bool
 
 
 class Accepted(BaseModel):

@@ -24,12 +24,14 @@ class Scope:
         measure: Measure speeds and hash every file, which takes minutes; otherwise what was measured before is shown.
         tell: Told in a few words what a long check is at.
         listen: Told how far a long check of the workspace has come.
+        repaired: Whether what could be mended in the workspace was mended just now.
     """
 
     config: Config
     measure: bool = False
     tell: Callable[[str], None] = say_nothing
     listen: Listener = unheard
+    repaired: bool = False
 
 
 Check = Callable[[Scope], list[Finding]]

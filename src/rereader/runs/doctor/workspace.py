@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from rereader.memory.care.contents import check_contents
+from functools import partial
+
+from rereader.memory.care.contents import content_checks
+from rereader.memory.care.damage import found_by
 from rereader.memory.care.depth import Depth
-from rereader.memory.care.repairs import repair
-from rereader.memory.invariants import check_library, stored_version
-from rereader.memory.library import Library
+from rereader.memory.care.hints import after_repair
+from rereader.memory.care.repairs import MENDS, repair
+from rereader.memory.invariants import library_checks, stored_version
+from rereader.memory.library import Library, check_place
 from rereader.memory.locks import caring
 from rereader.memory.migrations import MIGRATIONS
 from rereader.runs.doctor.checkpoints import checkpoints_open, drop_broken
@@ -18,6 +22,7 @@ from rereader.schema.findings import Finding
 def workspace(scope: Scope) -> list[Finding]:
     """All checks of the store; a workspace that is not there yet is not made."""
     folder = scope.config.workspace
+    check_place(folder)
     if not (folder / "library.db").is_file():
         return [Finding(f"no workspace at {folder} yet", "note", "It is made by: rereader add FILE")]
     try:
@@ -27,7 +32,9 @@ def workspace(scope: Scope) -> list[Finding]:
             return [Finding(told, "note", "Run: rereader documents, then rereader doctor again.")]
         depth = Depth(scope.measure, scope.listen)
         with Library(folder, scope.config.kv_bytes) as library:
-            return [*check_library(library), *check_contents(library, depth), *checkpoints_open(library, depth)]
+            checks = [*library_checks(library), *content_checks(library, depth)]
+            found = found_by(library, [*checks, partial(checkpoints_open, library, depth)])
+        return [after_repair(one) for one in found] if scope.repaired else found
     except StoreError as error:
         return [Finding(error.message, "problem", error.hint)]
 
@@ -44,7 +51,7 @@ def mend_workspace(scope: Scope) -> list[Finding]:
         return []
     version, depth = stored_version(folder), Depth(scope.measure, scope.listen)
     with Library(folder, scope.config.kv_bytes) as library, caring(folder):
-        found = [*repair(library, depth), *drop_broken(library, depth)]
+        found = repair(library, depth, (*MENDS, drop_broken))
     if version < len(MIGRATIONS):
         found.insert(0, Finding(f"the schema was upgraded from version {version} to {len(MIGRATIONS)}", "mended"))
     return found

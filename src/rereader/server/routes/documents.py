@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import PurePath
 from typing import Annotated, Any
 
@@ -55,7 +56,7 @@ def get_document(document: str, backend: Served) -> Response:
 @router.delete("/{document}", response_model=Removed)
 def remove_document(document: str, backend: Served) -> Response:
     """Delete a document with all its memories, runs and cached replies."""
-    return Json({"runs": backend.remove(document)})
+    return Json(asdict(backend.remove(document)))
 
 
 @router.get("/{document}/text", response_model=TextTold)

@@ -9,6 +9,10 @@ import { JobCard } from "./jobcard.js";
 import { ended, knownJob, listen } from "./live.js";
 import { said, shortened, plain } from "./text.js";
 
+const NOT_ERASED =
+  "Its text still stands in the library's files, since another process reads an older state of them (a backup, say). " +
+  "When it has ended, run: rereader gc";
+
 class DocumentsView {
   constructor(root) {
     this.list = el("div", {});
@@ -124,8 +128,9 @@ class DocumentsView {
     const lost = one.runs ? ` ${several(one.runs, "run")} that read it will be removed with it.` : "";
     if (!confirm(`Remove "${plain(one.title)}" and all that was made of it?${lost}`)) return;
     try {
-      await removeDocument(one.id);
+      const { erased } = await removeDocument(one.id);
       announce("Removed");
+      if (!erased) this.cards.append(el("section.job.note", {}, el("p", {}, NOT_ERASED)));
     } catch (error) {
       this.cards.append(errorPanel(error));
     }
