@@ -37,9 +37,14 @@ def printable(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def one_line(text: str) -> str:
+    """A text without line ends: its white space folded, as quotes are shown."""
+    return " ".join(text.split())
+
+
 def shortened(text: str, most: int) -> str:
     """A text on one line, cut after ``most`` characters."""
-    line = " ".join(text.split())
+    line = one_line(text)
     return line if len(line) <= most else line[:most] + "…"
 
 
@@ -51,6 +56,10 @@ class _Console(Console):
         for segment in super().render(renderable, options):
             clean = segment.control or not _CONTROL.search(segment.text)
             yield segment if clean else Segment(printable(segment.text), segment.style)
+
+    def on_broken_pipe(self) -> None:
+        """Leave the error to whoever runs the command; rich would exit with 1."""
+        raise  # rich calls this where it handles the error
 
 
 def output() -> Console:

@@ -41,6 +41,8 @@ _COMMANDS = {
     "bench": "rereader.evals.cli:bench_app",
 }
 """Where each command stands, in the order of the help."""
+_UNREAD = 128 + 13
+"""128 and the number of SIGPIPE, which Windows does not know by name."""
 
 
 def _version(wanted: bool) -> None:
@@ -81,9 +83,24 @@ def application(arguments: Sequence[str] = ()) -> typer.Typer:
 def main() -> None:
     """Run the command line and exit with its code.
 
-    0 answered, 1 internal error, 2 bad input, 3 budget spent, 4 declined, 5 model failed, 130 interrupted.
+    0 answered, 1 internal error, 2 bad input, 3 budget spent, 4 declined, 5 model failed, 130 interrupted. When nobody
+    reads the output any more (``| head -1``), it ends as other tools do: quietly, with what a shell says of SIGPIPE.
     """
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        code = _UNREAD
+        _write_nowhere()
+    sys.exit(code)
+
+
+def _write_nowhere() -> None:
+    """Send what is buffered still to nowhere: the interpreter writes it at its end, and would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def run(arguments: list[str]) -> int:
@@ -96,6 +113,8 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         complain("Interrupted.", "Run the same again, or see 'rereader runs list'.")
         return 130
+    except BrokenPipeError:
+        raise
     except OSError as error:
         return _system_error(error)
     except Exception as error:
@@ -113,8 +132,6 @@ def run(arguments: list[str]) -> int:
 
 
 def _system_error(error: OSError) -> int:
-    if error.errno == errno.EPIPE:
-        return 0
     if error.errno == errno.ENOSPC:
         complain("No space left on the device.", "Free some space and run the same again.")
         return 2
