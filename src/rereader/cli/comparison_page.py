@@ -12,6 +12,7 @@ from rereader.cli.bars import Bar, chart
 from rereader.cli.comparison_display import FIGURES, LEGEND, STATUS, failure, label
 from rereader.cli.display import UNCARRIED, cost
 from rereader.cli.report import Note, Report
+from rereader.wording import plural
 
 if TYPE_CHECKING:
     from rereader.runs.comparing import Comparison
@@ -59,7 +60,7 @@ def _heading(found: Comparison) -> Iterable[str]:
     titles = [document.title for document in found.documents]
     more = f" and {len(titles) - 3} more" if len(titles) > 3 else ""
     length = sum(document.length for document in found.documents)
-    yield f"{', '.join(titles[:3])}{more} ({length:,} characters)"
+    yield f"{', '.join(titles[:3])}{more} ({plural(length, 'character')})"
     yield ", ".join(f"{role} {name}" for role, name in found.models.items())
     yield f"budget {_limits(found.budget)}"
 
@@ -166,8 +167,7 @@ def _quotes(number: int, report: Report | None) -> str:
     others = "".join(_note(number, note) for note in report.others)
     if not others:
         return cited
-    count = len(report.others)
-    title = f"{count} {'more ' if cited else ''}quote{'s' if count > 1 else ''} that no claim rests on"
+    title = f"{plural(len(report.others), 'more quote' if cited else 'quote')} that no claim rests on"
     return f"{cited}<details><summary>{title}</summary>\n{others}</details>"
 
 

@@ -14,6 +14,7 @@ from rereader.cli.estimating import outcome
 from rereader.cli.report import Note, Piece, Report
 from rereader.memory.runs import Step
 from rereader.schema import Answer, Usage
+from rereader.wording import plural
 
 UNCARRIED = "no quote carries this"
 """Said of a claim that rests on no quote."""
@@ -84,9 +85,13 @@ def footer(answer: Answer) -> str:
 def cost(usage: Usage) -> str:
     """Calls, tokens and seconds of a run or step."""
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in usage.seconds.items() if seconds >= 0.05)
-    calls = f"{usage.calls} calls ({usage.cached_calls} cached)"
-    total = f"{calls} · {usage.total_tokens:,} tokens · {sum(usage.seconds.values()):.1f} s"
+    total = f"{spent(usage)} · {sum(usage.seconds.values()):.1f} s"
     return f"{total} ({stages})" if stages else total
+
+
+def spent(usage: Usage) -> str:
+    """Calls and tokens of a run or step."""
+    return f"{plural(usage.calls, 'call')} ({usage.cached_calls:,} cached) · {plural(usage.total_tokens, 'token')}"
 
 
 def show_run(report: Report) -> None:
@@ -132,12 +137,13 @@ def what(step: Step) -> str:
     detail = step.detail
     if "decisions" in detail:
         accepted = [row for row in detail["decisions"] if row[-1]]
-        return f"{len(accepted)} of {len(detail['decisions'])} chunks let in: {', '.join(str(r[1]) for r in accepted)}"
+        chunks = plural(len(detail["decisions"]), "chunk")
+        return f"{len(accepted)} of {chunks} let in: {', '.join(str(r[1]) for r in accepted)}"
     read = f"; read the compressed memories of chunks {_chunks(detail['blocks'])}" if detail.get("blocks") else ""
     if "draft" in detail and read:
         return f"drafted {detail['draft']!r}{read}"
     if "scores" in detail:
-        return f"{len(detail['scores'])} quotes added{read}"
+        return f"{plural(len(detail['scores']), 'quote')} added{read}"
     if "draft" in detail:
         return f"drafted {detail['draft']!r}"
     if "stopped" in detail:

@@ -14,6 +14,7 @@ from rereader.cli.console import agreed, interruptible, notes, output, print_jso
 from rereader.cli.progress import listener
 from rereader.memory.library import Library
 from rereader.schema import Event
+from rereader.wording import plural
 
 
 def add(
@@ -71,7 +72,7 @@ def add(
         print_json([document.model_dump(mode="json") for document in added])
         return
     for document in added:
-        output().print(f"{document.id[:12]}  {document.title}  {document.length:,} characters", markup=False)
+        output().print(f"{document.id[:12]}  {document.title}  {plural(document.length, 'character')}", markup=False)
 
 
 def list_documents(workspace: options.Workspace = None, json: options.Json = False) -> None:
@@ -131,4 +132,4 @@ def remove(
     if json:
         print_json({"removed": found.model_dump(mode="json"), "runs": runs})
         return
-    output().print(f"Removed {found.title} and {runs} runs.", markup=False)
+    output().print(f"Removed {found.title} and {plural(runs, 'run')}.", markup=False)

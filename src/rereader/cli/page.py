@@ -13,6 +13,7 @@ from string import Template
 from rereader.cli.display import STEP_COLUMNS, UNCARRIED, cost, step_cells
 from rereader.cli.report import Note, Report
 from rereader.schema import Answer
+from rereader.wording import plural
 
 _FIGURES = frozenset({"step", "seconds", "calls", "tokens"})
 _NO_LINKS: Mapping[int, str] = {}
@@ -86,8 +87,7 @@ def _others(shown: _Shown) -> str:
     if not report.cited:
         return _section("Nearest passages", report.others, shown)
     articles = "".join(_note(note, shown) for note in report.others)
-    count = len(report.others)
-    title = f"{count} more quote{'s' if count > 1 else ''} that no claim rests on"
+    title = f"{plural(len(report.others), 'more quote')} that no claim rests on"
     unfolded = " open" if shown.opened > len(report.cited) else ""
     return f"<details{unfolded}><summary>{title}</summary>\n{articles}</details>" if articles else ""
 

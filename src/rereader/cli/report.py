@@ -67,14 +67,14 @@ class Report:
 
 
 def make_report(library: Library, run: Run, steps: Sequence[Step] = ()) -> Report:
-    """Number the quotes of a run in the order in which its claims name them, and fetch what stands around them."""
+    """Number the quotes of a run as everywhere (:meth:`Answer.quote_order`), and fetch what stands around them."""
     answer = run.answer
     if answer is None:
         return Report(run, tuple(steps), (), (), ())
-    cited = list(dict.fromkeys(index for claim in answer.claims for index in claim.evidence))
-    rest = sorted(set(range(len(answer.evidence))) - set(cited), key=lambda i: -(answer.evidence[i].score or 0.0))
+    cited = answer.cited()
     sources = {document.id: document.source for document in library.documents.all()}
-    notes = [_note(library, number, answer.evidence[index], sources) for number, index in enumerate([*cited, *rest], 1)]
+    quotes = [answer.evidence[index] for index in answer.quote_order()]
+    notes = [_note(library, number, quote, sources) for number, quote in enumerate(quotes, 1)]
     return Report(
         run, tuple(steps), tuple(_pieces(answer, cited)), tuple(notes[: len(cited)]), tuple(notes[len(cited) :])
     )
