@@ -14,6 +14,7 @@ from rereader.cli.estimating import outcome
 from rereader.cli.report import Note, Piece, Report
 from rereader.memory.runs import Step
 from rereader.schema import Answer, Usage
+from rereader.schema.confidence import confidence_words
 from rereader.wording import plural
 
 UNCARRIED = "no quote carries this"
@@ -77,9 +78,7 @@ def footer(answer: Answer) -> str:
     parts = [f"run {answer.run_id}", answer.graph]
     if answer.status != "answered":
         parts.append(answer.status.replace("_", " "))
-    if answer.confidence is not None:
-        parts.append(f"confidence {answer.confidence:.2f}")
-    return " · ".join([*parts, cost(answer.usage)])
+    return " · ".join(part for part in [*parts, confidence_words(answer), cost(answer.usage)] if part)
 
 
 def cost(usage: Usage) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rereader.schema.confidence import confidence_words
 from rereader.schema.html import Html, box, facts, folded, shown, styled
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ _NOT_CITED = 10
 def answer_html(answer: Answer) -> Html:
     """An answer: its claims with footnotes, their quotes, and what it cost."""
     about = [f"run {answer.run_id}", answer.graph, answer.status.replace("_", " ")]
-    if answer.confidence is not None:
-        about.append(f"confidence {answer.confidence:.2f}")
+    about = [*about, confidence_words(answer)] if answer.confidence is not None else about
     return box(answer.question, " · ".join(about), *answer_parts(answer), styled(cost(answer.usage), "faint", "div"))
 
 
