@@ -13,7 +13,7 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 ROWS = [row for name in ("needles-test", "multihop-test") for row in plain_rows(RESULTS / f"{name}.jsonl")]
 
 
-@pytest.mark.parametrize(("band", "before"), zip(BANDS, [1.01, *(band.least for band in BANDS)], strict=False))
+@pytest.mark.parametrize(("band", "before"), list(zip(BANDS, [1.01, *(band.least for band in BANDS)], strict=False)))
 def test_shares_are_those_of_the_committed_rows(band, before):
     found = fitting(ROWS, [f"confidence>={band.least}", f"confidence<{before}"])
     assert {row["models"]["reader"].split()[0] for row in found} == {READER}

@@ -57,10 +57,6 @@ class _Console(Console):
             clean = segment.control or not _CONTROL.search(segment.text)
             yield segment if clean else Segment(printable(segment.text), segment.style)
 
-    def on_broken_pipe(self) -> None:
-        """Leave the error to whoever runs the command; rich would exit with 1."""
-        raise  # rich calls this where it handles the error
-
 
 def output() -> Console:
     """Results: in colour on a terminal (unless NO_COLOR is set), plain whole lines in a pipe."""

@@ -90,17 +90,15 @@ def main() -> None:
         code = run(sys.argv[1:])
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:  # typer and rich exit with 1 where nobody reads
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         code = _UNREAD
-        _write_nowhere()
+        # The interpreter writes at its end what is still buffered, and would complain.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
     sys.exit(code)
-
-
-def _write_nowhere() -> None:
-    """Send what is buffered still to nowhere: the interpreter writes it at its end, and would complain."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
 
 
 def run(arguments: list[str]) -> int:
