@@ -110,7 +110,9 @@ export class AnswerPanel {
     const { cited, others } = quoteOrder(answer);
     const note = (place, number) => quoteNote(answer.evidence[place], number, () => this.show(place));
     const notes = (places, first) => el("ol.quotes", {}, places.map((place, index) => note(place, first + index)));
-    const told = `${several(others.length, "other quote")} that it was written from`;
+    const told = cited.length
+      ? `${several(others.length, "other quote")} that it was written from`
+      : `Nearest passages: ${several(others.length, "quote")} that no claim rests on`;
     return [
       cited.length > 0 && [el("h3", {}, "Quotes"), notes(cited, 1)],
       others.length > 0 && folded(told, () => notes(others, cited.length + 1)),

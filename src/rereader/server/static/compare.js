@@ -87,7 +87,7 @@ class CompareView {
       "section.note",
       { "aria-label": "What differs" },
       facts(rows),
-      many && folded(several(settings.length, "other setting"), () => facts(settings)),
+      many && folded(`${several(settings.length, "setting")} that differ`, () => facts(settings)),
     );
   }
 
