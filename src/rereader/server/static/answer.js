@@ -28,7 +28,8 @@ function claimPart(text, claim, numbers, show) {
     event.preventDefault();
     show(claim.evidence[0]);
   });
-  return [appendShown(link, text), el("sup", {}, claim.evidence.map((place) => marker(numbers.get(place), place, show)))];
+  const markers = claim.evidence.map((place) => marker(numbers.get(place), place, show));
+  return [appendShown(link, text), el("sup", {}, markers)];
 }
 
 function answerText(answer, show) {
