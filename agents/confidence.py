@@ -1,8 +1,9 @@
-"""How sure the program is of an answer. Declining is its decision, not the model's mood.
+"""How much speaks for an answer. Declining is the program's decision, not the model's mood.
 
 A logistic model over four signals that cost no model call. Its weights are set by hand, since the development split has
-too few questions without an answer to fit them; ``scripts/fit_confidence`` prints fitted ones for more data, and
-docs/measurements.md says how well these tell answers from their absence.
+too few questions without an answer to fit them; ``scripts/fit_confidence`` prints fitted ones for more data. They are
+to tell questions that the text answers from those that it does not; whether the reader made the right answer of it is
+another thing (:mod:`rereader.schema.confidence` has how often it did). docs/measurements.md says how well both go.
 """
 
 from __future__ import annotations
@@ -43,6 +44,6 @@ _MOST = 60.0
 
 
 def confidence(signals: Signals) -> float:
-    """Probability (0 to 1) that the answer is right and stated in the documents."""
+    """How much speaks for the answer being stated in the documents, 0 to 1; not the chance that it is right."""
     total = _BIAS + sum(weight * getattr(signals, name) for name, weight in _WEIGHTS.items())
     return 1.0 / (1.0 + math.exp(-max(-_MOST, min(_MOST, total))))

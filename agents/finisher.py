@@ -63,7 +63,7 @@ def _best_so_far(state: ReadingState, context: RunContext, found: list[Record]) 
     held = [record for record in notes(state, context) if record.content]
     if held:
         return held[-1].content, []
-    return (found[0].content if found else ""), found[:1]
+    return (" ".join(found[0].content.split()) if found else ""), found[:1]
 
 
 def _search(state: ReadingState, context: RunContext) -> Outcome:

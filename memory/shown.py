@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rereader.schema.html import Html, box, facts, folded, styled, table
 from rereader.schema.shown import answer_parts, cost, spent
+from rereader.schema.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +40,7 @@ def step_html(step: Step) -> Html:
     """A step: what its node decided, asked and spent."""
     about = f"{step.seconds:.2f} s · memory v{step.memory_version} · {spent(step.usage)}"
     decisions = step.detail.get("decisions", [])
-    gate = {"gate": f"{sum(bool(row[-1]) for row in decisions):,} of {len(decisions):,} chunks let in"}
+    gate = {"gate": f"{sum(bool(row[-1]) for row in decisions):,} of {counted(len(decisions), 'chunk')} let in"}
     return box(
         f"step {step.number}: {step.node}",
         about,

@@ -132,3 +132,31 @@ def test_the_api_view_lists_every_operation(room, visit):
     visitor.page.wait_for_selector("p:has-text('Answers with Accepted.')")
     visitor.page.locator(".operations summary", has_text="/steps/").click()
     visitor.page.wait_for_selector(".operations .fields li:has-text('calls array of CallTold')")
+
+
+def test_a_narrow_window_cuts_no_placeholder_and_parts_a_choice_from_its_button(room, visit):
+    served, views = room
+    visitor = visit(served, width=390, height=844)
+    visitor.open("/runs")
+    field = "document.querySelector('input[type=search]')"
+    assert visitor.page.evaluate(
+        f"(() => {{ {field}.value = {field}.placeholder; return {field}.scrollWidth <= {field}.clientWidth; }})()"
+    )
+    visitor.open("/documents")
+    assert " characters" in visitor.page.locator(".listing tbody tr").first.inner_text()
+    visitor.open(views[3])
+    visitor.page.get_by_role("button", name="Compare with…").click()
+    choice = visitor.page.locator("select[aria-label='The other run']").bounding_box()
+    compare = visitor.page.get_by_role("button", name="Compare", exact=True).bounding_box()
+    beside, below = compare["x"] - choice["x"] - choice["width"], compare["y"] - choice["y"] - choice["height"]
+    assert max(beside, below) >= 4
+    assert visitor.overflow() == 0
+
+
+def test_a_short_text_leaves_no_empty_window(serve, visit, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("short")
+    document = add_text(folder, "The mill was sold in 1871.", "note.txt")
+    visitor = visit(serve(folder))
+    visitor.open(f"/documents/{document}")
+    visitor.page.wait_for_selector(".viewer:has-text('1871')")
+    assert visitor.page.locator(".viewer").bounding_box()["height"] < 120

@@ -4,6 +4,7 @@ import pytest
 from browsed import add_text, ask, chronicle
 from long_runs import RUN, write_long_run
 
+from rereader.cli.report import make_report
 from rereader.memory.library import Library
 
 pytestmark = [pytest.mark.browser, pytest.mark.allow_hosts(["127.0.0.1"])]
@@ -235,3 +236,49 @@ def test_attention_colours_the_source_of_a_run_that_kept_it(room, visit):
     visitor.open(f"/runs/{answers['ledger'].run_id}")
     visitor.page.get_by_label("attention", exact=True).click()
     visitor.page.wait_for_selector("text=This run keeps no attention scores")
+
+
+def test_quotes_have_the_numbers_of_the_command_line(room, visit):
+    served, _, answers = room
+    answer = answers["ledger"]
+    with Library(served.backend.config.workspace) as library:
+        report = make_report(library, library.runs.get(answer.run_id))
+    notes = [*report.cited, *report.others]
+    visitor = visit(served)
+    visitor.open(f"/runs/{answer.run_id}")
+    visitor.page.locator("summary", has_text="that it was written from").click()
+    for note in notes:
+        assert visitor.page.text_content(f"#quote-{note.number} blockquote") == note.evidence.quote
+    cited = [str(number) for piece in report.pieces for number in piece.notes]
+    assert visitor.page.locator(".cite").all_text_contents() == cited
+    assert [note.evidence for note in notes] != answer.evidence  # else both orders would pass
+
+
+def test_a_quote_runs_on_over_its_line_ends_and_is_copied_with_them(serve, visit, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lines")
+    text = "The ferryman  of\nUlpelhala lodges\nwith Tamwenis."
+    answer = ask(folder, add_text(folder, text, "lines.txt"))
+    visitor = visit(serve(folder))
+    visitor.open(f"/runs/{answer.run_id}")
+    quote = visitor.page.locator("blockquote .quoted")
+    assert quote.inner_text() == " ".join(text.split())
+    quote.evaluate("(node) => getSelection().selectAllChildren(node)")
+    heard = "document.addEventListener('copy', (event) => { window.copied = event.clipboardData.getData('text'); })"
+    visitor.page.evaluate(f"() => {{ {heard}; }}")
+    visitor.page.keyboard.press("Control+c")
+    assert visitor.page.evaluate("window.copied") == text == answer.evidence[0].quote
+
+
+def test_a_fork_that_begins_before_the_step_that_is_shown_says_why(room, visit):
+    served, _, answers = room
+    run = answers["ledger"].run_id
+    steps = served.backend.library.runs.steps(run)
+    answered = next(step.number for step in steps if step.node == "answer")
+    visitor = visit(served)
+    visitor.open(f"/runs/{run}/{steps[-1].number}")
+    why = visitor.page.locator(f"#{visitor.page.get_attribute('a.button >> nth=0', 'aria-describedby')}")
+    assert visitor.page.get_by_role("link", name=f"Fork from step {answered - 1}").count() == 1
+    assert why.text_content() == f"The answer is decided at step {answered}: a change has to go in before it."
+    visitor.open(f"/runs/{run}/{answered - 1}")
+    visitor.page.wait_for_selector(f"text=Fork from step {answered - 1}")
+    assert why.is_hidden()

@@ -159,3 +159,19 @@ def test_a_limit_leaves_the_others_of_the_parent(call, command, book, tmp_path):
         assert code == 0, err
         with Library(load_config().workspace) as library:
             assert library.runs.get(json.loads(out)["run_id"]).budget == expected
+
+
+@pytest.mark.parametrize(
+    ("edits", "said"),
+    [
+        ('{"drop": ["ffff0000"]}', "holds no record 'ffff0000'"),
+        ('{"add": [{"span": "nowhere:0-9"}]}', "nowhere"),
+    ],
+)
+def test_edits_that_cannot_be_are_refused_before_anything_is_loaded(asked, call, tmp_path, monkeypatch, edits, said):
+    answer, step = asked
+    file = tmp_path / "edits.json"
+    file.write_text(edits, encoding="utf-8")
+    monkeypatch.setattr("rereader.runs.session.open_session", lambda *_, **__: pytest.fail("a session was opened"))
+    code, out, err = call("fork", answer["run_id"], "--step", step, "--edit", file)
+    assert (code, out) == (2, "") and said in err

@@ -38,7 +38,7 @@ def runs(workspace):
 def test_a_step_is_shown_with_memory_prompt_and_reply(command, runs):
     code, out, _ = command("show", runs[0][:6], "--step", "3")
     assert code == 0
-    for told in (QUESTION, "step 3 of", "read", "Working memory v1 to v2: 1 entries before, 1 after", "~ note"):
+    for told in (QUESTION, "step 3 of", "read", "Working memory v1 to v2: 1 entry before, 1 after", "~ note"):
         assert told in out
     assert "[b]known[/b] [-0-]{+1+}" in out  # no colours here, so the change is marked
     assert "Call 1: reader generate, remember@" in out and "<memory>" in out and "reply" in out

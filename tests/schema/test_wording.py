@@ -2,6 +2,7 @@
 
 import pytest
 
+from rereader.schema import Answer, Claim, Evidence, Match
 from rereader.schema.findings import Finding, verdict
 from rereader.schema.wording import counted, short
 
@@ -29,3 +30,16 @@ def test_a_verdict_counts_what_is_wrong():
 
 def test_the_beginning_of_an_id():
     assert short("0123456789abcdef") == "0123456789ab"
+
+
+def test_quotes_are_numbered_as_claims_name_them_then_best_first():
+    scores = (0.1, None, 0.9, 0.5, 0.9)
+    evidence = [
+        Evidence(
+            document="a", document_id="d", start=0, end=1, quote="x", match=Match.EXACT, verified=True, score=score
+        )
+        for score in scores
+    ]
+    claims = [Claim(text="a", start=0, end=1, evidence=(3, 0)), Claim(text="b", start=2, end=3, evidence=(3,))]
+    answer = Answer(question="?", answer="a b", claims=claims, evidence=evidence, graph="g", run_id="r")
+    assert (answer.cited(), answer.quote_order()) == ([3, 0], [3, 0, 2, 4, 1])

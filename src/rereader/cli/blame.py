@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from rereader.cli import completion, options
-from rereader.cli.console import output, print_json, shortened
+from rereader.cli.console import one_line, output, print_json, shortened
 from rereader.cli.passage import show_passage
 from rereader.cli.where import where
 from rereader.memory.library import Library
@@ -91,7 +91,7 @@ def _show(library: Library, found: Sequence[Blamed]) -> None:
             later = "" if exact else ", found for the answer afterwards"
             place = f"{where(evidence)}, characters {evidence.start}-{evidence.end}"
             console.print(Text(f"  {place}: {_step(origin)}{later}", style="dim"))
-            console.print(Text(f"    “{' '.join(evidence.quote.split())}”"))
+            console.print(Text(f"    “{one_line(evidence.quote)}”"))
         for carried in one.carried:
             said = f"  {', '.join(carried.words)}: in memory since {_step(carried.origin)}, approximately"
             console.print(Text(f"{said}{_made_from(library, carried.origin)}", style="dim"))

@@ -13,6 +13,7 @@ from rich.text import Text
 from rereader.cli.console import output
 from rereader.cli.display import show_answer
 from rereader.cli.report import Report
+from rereader.schema.confidence import bands_words
 
 if TYPE_CHECKING:
     from rereader.runs.comparing import Comparison
@@ -55,7 +56,8 @@ FIGURES = (
 )
 LEGEND = (
     "read, written, cached and embedded are tokens; cached ones are part of those read and written; depth is the "
-    "longest chain of dependent calls; ingest are the seconds of chunking, compressing and embedding."
+    "longest chain of dependent calls; ingest are the seconds of chunking, compressing and embedding. Of confidence: "
+    f"{bands_words()}."
 )
 
 

@@ -60,7 +60,7 @@ def _heading(found: Comparison) -> Iterable[str]:
     titles = [document.title for document in found.documents]
     more = f" and {len(titles) - 3} more" if len(titles) > 3 else ""
     length = sum(document.length for document in found.documents)
-    yield f"{', '.join(titles[:3])}{more} ({length:,} characters)"
+    yield f"{', '.join(titles[:3])}{more} ({counted(length, 'character')})"
     yield ", ".join(f"{role} {name}" for role, name in found.models.items())
     yield f"budget {_limits(found.budget)}"
 

@@ -37,9 +37,14 @@ def printable(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def one_line(text: str) -> str:
+    """A text without line ends: its white space folded, as quotes are shown."""
+    return " ".join(text.split())
+
+
 def shortened(text: str, most: int) -> str:
     """A text on one line, cut after ``most`` characters."""
-    line = " ".join(text.split())
+    line = one_line(text)
     return line if len(line) <= most else line[:most] + "…"
 
 

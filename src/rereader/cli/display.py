@@ -14,6 +14,7 @@ from rereader.cli.estimating import outcome
 from rereader.cli.report import Note, Piece, Report
 from rereader.memory.runs import Step
 from rereader.schema import Answer, Usage
+from rereader.schema.confidence import confidence_words
 from rereader.schema.wording import counted
 
 UNCARRIED = "no quote carries this"
@@ -103,17 +104,19 @@ def footer(answer: Answer) -> str:
     parts = [f"run {answer.run_id}", answer.graph]
     if answer.status != "answered":
         parts.append(answer.status.replace("_", " "))
-    if answer.confidence is not None:
-        parts.append(f"confidence {answer.confidence:.2f}")
-    return " · ".join([*parts, cost(answer.usage)])
+    return " · ".join(part for part in [*parts, confidence_words(answer), cost(answer.usage)] if part)
 
 
 def cost(usage: Usage) -> str:
     """Calls, tokens and seconds of a run or step."""
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in usage.seconds.items() if seconds >= 0.05)
-    calls = f"{counted(usage.calls, 'call')} ({usage.cached_calls:,} cached)"
-    total = f"{calls} · {usage.total_tokens:,} tokens · {sum(usage.seconds.values()):.1f} s"
+    total = f"{spent(usage)} · {sum(usage.seconds.values()):.1f} s"
     return f"{total} ({stages})" if stages else total
+
+
+def spent(usage: Usage) -> str:
+    """Calls and tokens of a run or step."""
+    return f"{counted(usage.calls, 'call')} ({usage.cached_calls:,} cached) · {counted(usage.total_tokens, 'token')}"
 
 
 def show_run(report: Report) -> None:
@@ -159,7 +162,8 @@ def what(step: Step) -> str:
     detail = step.detail
     if "decisions" in detail:
         accepted = [row for row in detail["decisions"] if row[-1]]
-        return f"{len(accepted)} of {len(detail['decisions'])} chunks let in: {', '.join(str(r[1]) for r in accepted)}"
+        chunks = counted(len(detail["decisions"]), "chunk")
+        return f"{len(accepted)} of {chunks} let in: {', '.join(str(r[1]) for r in accepted)}"
     read = f"; read the compressed memories of chunks {_chunks(detail['blocks'])}" if detail.get("blocks") else ""
     if "draft" in detail and read:
         return f"drafted {detail['draft']!r}{read}"

@@ -17,6 +17,7 @@ from rereader.memory.documents import document_id
 from rereader.memory.runs import Step
 from rereader.runs.estimated import compare
 from rereader.schema import InputError
+from rereader.schema.wording import counted
 
 if TYPE_CHECKING:
     from rereader.runs.estimating import Estimate
@@ -120,8 +121,8 @@ def show_estimate(found: Estimate) -> None:
 
 def line(found: Estimate) -> str:
     """An estimate in one line."""
-    parts = [f"about {duration(found.seconds)}", f"{found.total('calls'):,} model calls"]
-    parts.append(f"{found.total('tokens_in') + found.total('tokens_out'):,} tokens")
+    parts = [f"about {duration(found.seconds)}", counted(found.total("calls"), "model call")]
+    parts.append(counted(found.total("tokens_in") + found.total("tokens_out"), "token"))
     if disk := found.total("disk"):
         parts.append(f"{size(disk)} on disk")
     return f"{', '.join(parts)} ({_SOURCES[found.source]})"

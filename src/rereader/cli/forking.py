@@ -85,7 +85,7 @@ def fork(
         _print_memory(config.workspace, run_id, step, json=json)
         return 0
     from rereader.runs.edits import read_edits
-    from rereader.runs.forking import compare_with_parent, fork_budget, memory_at
+    from rereader.runs.forking import check_edits, compare_with_parent, fork_budget, memory_at
     from rereader.runs.session import open_session
 
     limits = options.make_budget(max_tokens, max_calls, max_seconds)
@@ -93,7 +93,8 @@ def fork(
         held = memory_at(library, run_id, step)
         parent = library.runs.get(run_id)
         cut_by = library.runs.cut_by(parent) if step else None
-    edits = read_edits(_read(edit), held) if edit else []
+        edits = read_edits(_read(edit), held) if edit else []
+        check_edits(library, parent.id, step, edits)
     reader = options.reader_name(config, model, base_url, api_key_env)
     named = options.pairs(role or [], "--role")
     names = fork_names(parent, {**named, "reader": reader} if reader else named)

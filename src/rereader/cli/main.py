@@ -41,6 +41,8 @@ _COMMANDS = {
     "bench": "rereader.evals.cli:bench_app",
 }
 """Where each command stands, in the order of the help."""
+_UNREAD = 128 + 13
+"""128 and the number of SIGPIPE, which Windows does not know by name."""
 
 
 def _version(wanted: bool) -> None:
@@ -81,28 +83,38 @@ def application(arguments: Sequence[str] = ()) -> typer.Typer:
 def main() -> None:
     """Run the command line and exit with its code.
 
-    0 answered, 1 internal error, 2 bad input, 3 budget spent, 4 declined, 5 model failed, 130 interrupted.
+    0 answered, 1 internal error, 2 bad input, 3 budget spent, 4 declined, 5 model failed, 130 interrupted. When nobody
+    reads the output any more (``| head -1``), it ends as other tools do: quietly, with what a shell says of SIGPIPE.
     """
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (BrokenPipeError, SystemExit) as error:  # typer and rich exit with 1 where nobody reads
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        code = _UNREAD
+        # The interpreter writes at its end what is still buffered, and would complain.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code and prints at most one line about what went wrong."""
     try:
         code = application(arguments)(args=arguments, prog_name="rereader", standalone_mode=False)
-        sys.stdout.flush()  # here, where it is noticed that nobody reads any more
     except RereaderError as error:
         complain(error.message, error.hint)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         complain("Interrupted.", "Run the same again, or see 'rereader runs list'.")
         return 130
+    except BrokenPipeError:
+        raise
     except OSError as error:
         return _system_error(error)
-    except SystemExit as error:  # Click and Rich end the process with 1 if nobody reads its output any more
-        if not isinstance(error.__context__, BrokenPipeError):
-            raise
-        return _system_error(error.__context__)
     except Exception as error:
         # Typer's usage errors have no public base class that all its versions share.
         describe: Callable[[], str] | None = getattr(error, "format_message", None)
@@ -118,9 +130,6 @@ def run(arguments: list[str]) -> int:
 
 
 def _system_error(error: OSError) -> int:
-    if error.errno == errno.EPIPE:  # who reads has seen enough; nor is anything written when Python ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     if error.errno == errno.ENOSPC:
         complain("No space left on the device.", "Free some space and run the same again.")
         return 2

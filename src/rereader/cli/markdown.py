@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from rereader.cli.console import printable
+from rereader.cli.console import one_line, printable
 from rereader.cli.display import FOUND, STEP_COLUMNS, UNCARRIED, footer, step_cells
 from rereader.cli.report import Note, Report
 
@@ -20,7 +20,7 @@ def markdown(report: Report) -> str:
 
 def plain(text: str) -> str:
     """Text on one line that Markdown shows as it is."""
-    line = _SPECIAL.sub(r"\\\1", printable(" ".join(text.split())))
+    line = _SPECIAL.sub(r"\\\1", printable(one_line(text)))
     start = _BLOCK.search(line, 0, 12)  # what would make a list or a heading of the line
     if start and (start.start() == 0 or line[: start.start()].isdecimal()):
         line = f"{line[: start.start()]}\\{line[start.start() :]}"

@@ -13,6 +13,7 @@ from string import Template
 from rereader.cli.display import FOUND, STEP_COLUMNS, UNCARRIED, cost, step_cells
 from rereader.cli.report import Note, Report
 from rereader.schema import Answer
+from rereader.schema.confidence import confidence_words
 from rereader.schema.wording import counted
 
 _FIGURES = frozenset({"step", "seconds", "calls", "tokens"})
@@ -124,7 +125,7 @@ def _facts(report: Report) -> Iterable[tuple[str, str]]:
     yield "graph", run.graph
     yield "status", run.status.replace("_", " ")
     if answer is not None and answer.confidence is not None:
-        yield "confidence", f"{answer.confidence:.2f}"
+        yield "confidence", confidence_words(answer).removeprefix("confidence ")
     yield "models", ", ".join(f"{role} {name}" for role, name in run.models.items())
     yield "cost", cost(answer.usage if answer else run.usage)
 

@@ -11,6 +11,7 @@ from rereader.cli.console import shortened
 from rereader.runs.lineage import Made
 from rereader.runs.passages import Judged, Passage, Shown
 from rereader.schema import Document
+from rereader.schema.wording import counted
 
 _TEXT = 160
 """Characters of a text that are printed."""
@@ -40,7 +41,7 @@ def _fate(found: Passage) -> str:
         return f"the last of it was lost by step {found.lost}"
     names = ", ".join(one.record.id[:12] for one in found.lives_in[:_MOST])
     kept = sum(one.first is not None and one.lost is None for one in found.kept)
-    return f"{kept} of its {len(found.kept)} words live in {names}"
+    return f"{kept} of its {counted(len(found.kept), 'word')} live in {names}"
 
 
 def _listed(console: Console, heading: str, lines: Sequence[str]) -> None:

@@ -72,14 +72,13 @@ class Report:
 
 
 def make_report(library: Library, run: Run, steps: Sequence[Step] = ()) -> Report:
-    """Number the quotes of a run in the order in which its claims name them, and fetch what stands around them."""
+    """Number the quotes of a run as everywhere (:meth:`Answer.quote_order`), and fetch what stands around them."""
     answer = run.answer
     found = so_far(library, run) if answer is None else NOTHING
-    evidence = answer.evidence if answer else found.evidence
-    cited = list(dict.fromkeys(index for claim in answer.claims for index in claim.evidence)) if answer else []
-    rest = sorted(set(range(len(evidence))) - set(cited), key=lambda i: -(evidence[i].score or 0.0))
+    cited = answer.cited() if answer else []
+    quotes = [answer.evidence[index] for index in answer.quote_order()] if answer else found.evidence
     sources = {document.id: document.source for document in library.documents.all()}
-    notes = [_note(library, number, evidence[index], sources) for number, index in enumerate([*cited, *rest], 1)]
+    notes = [_note(library, number, quote, sources) for number, quote in enumerate(quotes, 1)]
     pieces = _pieces(answer, cited) if answer else []
     return Report(run, tuple(steps), tuple(pieces), tuple(notes[: len(cited)]), tuple(notes[len(cited) :]), found)
 

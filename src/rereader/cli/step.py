@@ -13,14 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from rereader.cli.coloured import coloured, indented
-from rereader.cli.console import output, print_json, shortened
+from rereader.cli.console import one_line, output, print_json, shortened
+from rereader.cli.display import spent
 from rereader.memory.library import Library
 from rereader.memory.runs import Run
 from rereader.memory.timeline import Decision, Found
 from rereader.memory.working import Entry
 from rereader.runs.prompting import Part, Rendered
 from rereader.runs.timeline import Asked, MemoryDiff, Moment, with_whole_memory
-from rereader.schema import Record, Usage
+from rereader.schema import Record
 from rereader.schema.wording import counted
 
 _MOST_SHOWN = 2_000
@@ -42,7 +43,7 @@ def show_moment(library: Library, run: Run, moment: Moment, *, json: bool) -> No
     last = library.runs.step_numbers(run.id)[-1]
     console.print(Text(f"run {run.id} · {run.graph} · step {moment.number} of {last}: {moment.node}", style="dim"))
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment.started_at))
-    console.print(Text(f"{began} · {moment.seconds:.2f} s · {_spent(moment.usage)}", style="dim"))
+    console.print(Text(f"{began} · {moment.seconds:.2f} s · {spent(moment.usage)}", style="dim"))
     titles = {identity: library.documents.get(identity).title for identity in run.document_ids}
     _detail(console, moment)
     _decisions(console, moment.decisions, titles)
@@ -50,10 +51,6 @@ def show_moment(library: Library, run: Run, moment: Moment, *, json: bool) -> No
     show_memory(console, memory)
     for number, asked in enumerate(moment.calls, 1):
         _call(console, number, asked)
-
-
-def _spent(usage: Usage) -> str:
-    return f"{usage.calls} calls ({usage.cached_calls} cached) · {usage.total_tokens:,} tokens"
 
 
 def heading(console: Console, text: str) -> None:
@@ -74,7 +71,7 @@ def _decisions(console: Console, decisions: Sequence[Decision], titles: dict[str
     if not decisions:
         return
     accepted = sum(decision.accepted for decision in decisions)
-    heading(console, f"Gate: {accepted} of {len(decisions)} chunks let in")
+    heading(console, f"Gate: {accepted} of {counted(len(decisions), 'chunk')} let in")
     table = Table(
         "", "document", "chunk", "characters", "recalled", "judged", "log-odds", box=None, padding=(0, 2, 0, 0)
     )
@@ -95,7 +92,7 @@ def _evidence(console: Console, evidence: Sequence[Found], titles: dict[str, str
         for span, source in zip(found.record.spans, found.source, strict=True):
             where = f"{titles.get(span.document_id, span.document_id[:12])}, characters {span.start}-{span.end}{score}"
             console.print(Text(f"  {where}", style="dim"))
-            indented(console, Text(source, style="green"), 4)
+            indented(console, Text(one_line(source), style="green"), 4)
 
 
 def show_memory(console: Console, memory: MemoryDiff) -> None:
@@ -105,7 +102,8 @@ def show_memory(console: Console, memory: MemoryDiff) -> None:
         if memory.before_version == memory.after_version
         else (f"v{memory.before_version} to v{memory.after_version}")
     )
-    heading(console, f"Working memory {versions}: {memory.before_count} entries before, {memory.after_count} after")
+    before = counted(memory.before_count, "entry", "entries")
+    heading(console, f"Working memory {versions}: {before} before, {memory.after_count} after")
     for entry in memory.dropped:
         _entry(console, "-", entry, "red")
     for pair in memory.superseded:
@@ -124,7 +122,8 @@ def show_memory(console: Console, memory: MemoryDiff) -> None:
 def _entry(console: Console, mark: str, entry: Entry, style: str) -> None:
     pinned = ", pinned" if entry.pinned else ""
     console.print(Text(f"  {mark} {entry.slot} ", style) + Text(f"{_origin(entry.record)}{pinned}"))
-    indented(console, Text(entry.record.content, style=style), 4)
+    content = entry.record.content
+    indented(console, Text(one_line(content) if entry.slot == "quote" else content, style=style), 4)
 
 
 def _origin(record: Record) -> str:
@@ -143,7 +142,7 @@ def _unchanged(console: Console, memory: MemoryDiff) -> None:
 def _call(console: Console, number: int, asked: Asked) -> None:
     call = asked.call
     cached = ", from the cache" if call.cached else ""
-    tokens = f"{call.prompt_tokens:,} + {call.completion_tokens:,} tokens{cached}"
+    tokens = f"{call.prompt_tokens:,} + {counted(call.completion_tokens, 'token')}{cached}"
     heading(console, f"Call {number}: {call.role} {call.method}, {call.template}, {tokens}")
     _prompt(console, asked.prompt)
     console.print(Text("  reply", style="cyan"))

@@ -21,6 +21,7 @@ from rereader.schema.errors import InputError
 
 Row = Mapping[str, Any]
 _NUMBER = re.compile(r"[+-]?\d[\d,]*(?:\.\d+)?")
+_CONDITION = re.compile(r"(.+?)(!=|(?:>=|<)(?=[\d.]+$)|=)(.*)")
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -125,7 +126,7 @@ def plain_rows(path: Path) -> list[Row]:
 
 
 def fitting(rows: Sequence[Row], conditions: Sequence[str]) -> list[Row]:
-    """Rows that fit all of ``field=value`` and ``field!=value``; values are compared as texts."""
+    """Rows that fit all of ``field=value`` and ``field!=value``, as texts, ``field<value`` and ``field>=value``."""
     return [row for row in rows if all(_fits(row, one) for one in conditions)]
 
 
@@ -175,10 +176,14 @@ def _at(row: Row, path: str) -> Any:
 
 
 def _fits(row: Row, condition: str) -> bool:
-    name, sign, value = condition.partition("!=") if "!=" in condition else condition.partition("=")
-    if not sign:
+    parts = _CONDITION.fullmatch(condition)
+    if parts is None:
         raise InputError(f"Not a condition: {condition}.", HINT)
-    return (str(_at(row, name)) == value) == (sign == "=")
+    name, sign, value = parts.groups()
+    found = _at(row, name)
+    if sign in ("<", ">="):
+        return isinstance(found, int | float) and (found < float(value)) == (sign == "<")
+    return (str(found) == value) == (sign == "=")
 
 
 def _number_in(cells: Mapping[str, str], column: str) -> float:

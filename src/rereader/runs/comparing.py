@@ -20,6 +20,7 @@ from rereader.runs.rows import Row, ask_system
 from rereader.runs.session import Listen, Session, ignore
 from rereader.runs.systems import System
 from rereader.schema import Budget, Document, InputError, Interrupted
+from rereader.schema.wording import counted
 
 SHARED = (
     "The graphs shared one workspace: what an earlier one stored (chunks, gists, vectors, replies) cost a later one no "
@@ -66,7 +67,7 @@ class Comparison:
         found.append(READING)
         for row in self.rows:
             if row.usage.cached_calls:
-                stored = f"{row.usage.cached_calls} of {row.usage.calls} calls of {row.system.name}"
+                stored = f"{row.usage.cached_calls} of {counted(row.usage.calls, 'call')} of {row.system.name}"
                 found.append(f"The replies of {stored} were stored before; its seconds are not those of a first run.")
         return found
 

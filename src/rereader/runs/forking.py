@@ -175,6 +175,17 @@ def memory_at(library: Library, run_id: str, step: int) -> list[Entry]:
     return library.working_memory(run.id).read(library.runs.memory_version(run.id, step))
 
 
+def check_edits(library: Library, run_id: str, step: int, edits: Sequence[Edit]) -> None:
+    """Refuse edits that a fork could not begin with, before any model is loaded for it; nothing is written.
+
+    Raises:
+        InputError: If there is no such run, it cannot be forked after the step, or an edit makes no sense there.
+    """
+    point = find_point(library, run_id, step)
+    edited = _edited(library, point.run.id, point, edits)
+    _check_open(point, changed=bool(edited.told))
+
+
 def fork_budget(parent: Run, given: Budget | None) -> Budget | None:
     """The limits that are given, and for the others those of the run that is forked; ``None`` if none is given."""
     limits = given.model_dump(exclude_none=True) if given else {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rereader.memory.shown import calls_html, detail_html
 from rereader.schema.html import Html, box, folded, styled, table
 from rereader.schema.shown import spans_text, spent
+from rereader.schema.wording import counted
 
 if TYPE_CHECKING:
     from rereader.memory.working import Entry
@@ -47,7 +48,7 @@ def _decisions(moment: Moment) -> Html:
         for one in moment.decisions
     ]
     heads = ("", "chunk", "characters", "recalled", "judged")
-    return folded(f"gate: {let_in:,} of {len(rows):,} chunks let in", table(heads, rows))
+    return folded(f"gate: {let_in:,} of {counted(len(rows), 'chunk')} let in", table(heads, rows))
 
 
 def _evidence(moment: Moment) -> Iterator[Html]:
@@ -60,7 +61,7 @@ def _evidence(moment: Moment) -> Iterator[Html]:
 
 def memory_parts(memory: MemoryChange) -> Iterator[Html]:
     """What became of a working memory; what is quoted is shown as evidence already."""
-    counts = f"{memory.before_count:,} entries before, {memory.after_count:,} after"
+    counts = f"{counted(memory.before_count, 'entry', 'entries')} before, {memory.after_count:,} after"
     yield styled(f"working memory v{memory.before_version} to v{memory.after_version}: {counts}", "strong", "div")
     for pair in memory.superseded[:_MOST_ENTRIES]:
         tones = {"kept": "", "removed": "removed", "added": "added"}

@@ -68,5 +68,18 @@ class Answer(BaseModel):
     run_id: str
     usage: Usage = Field(default_factory=Usage)
 
+    def cited(self) -> list[int]:
+        """Indices of the quotes that claims rest on, in the order in which the claims name them."""
+        return list(dict.fromkeys(index for claim in self.claims for index in claim.evidence))
+
+    def quote_order(self) -> list[int]:
+        """Indices of all quotes in the order of their numbers: the cited ones, then the others, best first.
+
+        Wherever an answer is shown, quote ``[n]`` is ``evidence[quote_order()[n - 1]]``.
+        """
+        cited = self.cited()
+        rest = sorted(set(range(len(self.evidence))) - set(cited), key=lambda i: -(self.evidence[i].score or 0.0))
+        return [*cited, *rest]
+
     def _repr_html_(self) -> str:
         return answer_html(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rereader.schema.confidence import confidence_words
 from rereader.schema.html import Html, box, facts, folded, shown, styled
 
 if TYPE_CHECKING:
@@ -18,15 +19,14 @@ _NOT_CITED = 10
 def answer_html(answer: Answer) -> Html:
     """An answer: its claims with footnotes, their quotes, and what it cost."""
     about = [f"run {answer.run_id}", answer.graph, answer.status.replace("_", " ")]
-    if answer.confidence is not None:
-        about.append(f"confidence {answer.confidence:.2f}")
+    about = [*about, confidence_words(answer)] if answer.confidence is not None else about
     return box(answer.question, " · ".join(about), *answer_parts(answer), styled(cost(answer.usage), "faint", "div"))
 
 
 def answer_parts(answer: Answer) -> list[Html]:
     """The claims of an answer, its warnings and its quotes."""
-    cited = list(dict.fromkeys(index for claim in answer.claims for index in claim.evidence))
-    rest = [index for index in range(len(answer.evidence)) if index not in cited]
+    cited = answer.cited()
+    rest = answer.quote_order()[len(cited) :]
     parts = [styled(_claims(answer, cited), "", "div")]
     parts += [styled(warning, "warning", "div") for warning in answer.warnings]
     parts += [_quote(number, answer.evidence[index]) for number, index in enumerate(cited, 1)]
@@ -62,7 +62,7 @@ def _quote(number: int, quote: Evidence) -> Html:
     places = [f"{word}{value}" for word, value in named if value is not None]
     state = "verified" if quote.verified else "NOT verified"
     where = ", ".join([quote.document, *places, f"characters {quote.start}-{quote.end}", state])
-    return Html(styled(f"[{number}] {where}", "faint", "div") + styled(quote.quote, "quote", "div"))
+    return Html(styled(f"[{number}] {where}", "faint", "div") + styled(" ".join(quote.quote.split()), "quote", "div"))
 
 
 def record_html(record: Record) -> Html:

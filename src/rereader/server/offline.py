@@ -125,6 +125,6 @@ def _without_script(run: Run) -> str:
     said = escape(answer.answer) if answer else escape(run.status)
     quotes = "".join(
         f"<li><q>{escape(quote.quote)}</q> {escape(quote.document)}, characters {quote.start}-{quote.end}</li>"
-        for quote in (answer.evidence if answer else ())
+        for quote in ([answer.evidence[index] for index in answer.quote_order()] if answer else ())
     )
     return f"<h1>{escape(run.question)}</h1><p>{said}</p><ol>{quotes}</ol>"

@@ -3,20 +3,22 @@
 import { blame } from "./api.js";
 import { button, el, facts, fill, folded } from "./dom.js";
 import { awaiting } from "./errors.js";
+import { quoteNumbers, quoteOrder } from "./evidence.js";
 import { count, several, stateHint, stateWords } from "./format.js";
 import { appendShown, said, Slice } from "./text.js";
 
 const FOUND = "What it has found is kept: its steps show the memory and the quotes, and Resume goes on from there.";
 
-function marker(number, show) {
+/** A quote is shown by its place in the evidence, and called by its number. */
+function marker(number, place, show) {
   return button(
-    String(number + 1),
-    () => show(number),
-    { class: "cite", "aria-label": `quote ${number + 1}`, title: "Show the quote in the source" },
+    String(number),
+    () => show(place),
+    { class: "cite", "aria-label": `quote ${number}`, title: "Show the quote in the source" },
   );
 }
 
-function claimPart(text, claim, show) {
+function claimPart(text, claim, numbers, show) {
   if (!claim.evidence.length) {
     const bare = el("span.claim.bare", { title: "No quote carries this" });
     return [appendShown(bare, text)];
@@ -28,17 +30,19 @@ function claimPart(text, claim, show) {
     event.preventDefault();
     show(claim.evidence[0]);
   });
-  return [appendShown(link, text), el("sup", {}, claim.evidence.map((number) => marker(number, show)))];
+  const markers = claim.evidence.map((place) => marker(numbers.get(place), place, show));
+  return [appendShown(link, text), el("sup", {}, markers)];
 }
 
 function answerText(answer, show) {
   const slice = new Slice(answer.answer, 0);
+  const numbers = quoteNumbers(answer);
   const block = el("div.answer", { dir: "auto" });
   let from = 0;
   for (const claim of [...answer.claims].sort((one, other) => one.start - other.start)) {
     if (claim.start < from) continue;
     appendShown(block, slice.cut(from, claim.start));
-    block.append(...claimPart(slice.cut(claim.start, claim.end), claim, show));
+    block.append(...claimPart(slice.cut(claim.start, claim.end), claim, numbers, show));
     from = claim.end;
   }
   appendShown(block, slice.cut(from, slice.end));
@@ -57,16 +61,16 @@ function place(quote) {
   return labels.filter(Boolean).join(" · ");
 }
 
-function quoteNote(quote, number, show) {
+function quoteNote(quote, number, open) {
   const checked = quote.verified
     ? el("span.good", { title: "These characters stand in the source just so" }, "✓ verified")
     : el("span.bad", { title: "These words were not found in the source" }, "✕ not found");
   return el(
     "li.note",
-    { id: `quote-${number + 1}`, "data-quote": String(number) },
-    el("p.place", {}, el("b", {}, `${number + 1} `), said(quote.document), " · ", said(place(quote)), " ", checked),
-    el("blockquote", { dir: "auto" }, said(quote.quote, "span")),
-    el("p", {}, button("Show in the source", () => show(number))),
+    { id: `quote-${number}` },
+    el("p.place", {}, el("b", {}, `${number} `), said(quote.document), " · ", said(place(quote)), " ", checked),
+    el("blockquote", { dir: "auto" }, said(quote.quote, "span", "quoted")),
+    el("p", {}, button("Show in the source", open)),
   );
 }
 
@@ -74,7 +78,7 @@ function quoteNote(quote, number, show) {
 export class AnswerPanel {
   /**
    * @param {RunData} data
-   * @param {function(number): void} show shows a quote, by its number in the evidence, in the source
+   * @param {function(number): void} show shows a quote, by its place in the evidence, in the source
    * @param {function(number): void} goToStep
    */
   constructor(data, show, goToStep) {
@@ -105,18 +109,16 @@ export class AnswerPanel {
   }
 
   /** The quotes that claims rest on first; the others are folded away. */
-  quotes({ claims, evidence }) {
-    const used = new Set(claims.flatMap((claim) => claim.evidence));
-    const notes = (wanted) =>
-      el(
-        "ol.quotes",
-        {},
-        evidence.map((quote, number) => used.has(number) === wanted && quoteNote(quote, number, this.show)),
-      );
-    const others = evidence.length - used.size;
+  quotes(answer) {
+    const { cited, others } = quoteOrder(answer);
+    const note = (place, number) => quoteNote(answer.evidence[place], number, () => this.show(place));
+    const notes = (places, first) => el("ol.quotes", {}, places.map((place, index) => note(place, first + index)));
+    const told = cited.length
+      ? `${several(others.length, "other quote")} that it was written from`
+      : `Nearest passages: ${several(others.length, "quote")} that no claim rests on`;
     return [
-      used.size > 0 && [el("h3", {}, "Quotes"), notes(true)],
-      others > 0 && folded(`${several(others, "other quote")} that it was written from`, () => notes(false)),
+      cited.length > 0 && [el("h3", {}, "Quotes"), notes(cited, 1)],
+      others.length > 0 && folded(told, () => notes(others, cited.length + 1)),
     ];
   }
 

@@ -42,7 +42,7 @@ function quotesPart(title, quotes) {
         `${count(quote.start)}–${count(quote.end)}`,
       ),
       " ",
-      said(quote.quote, "span", "text"),
+      said(quote.quote, "span", "text quoted"),
     );
   return el("div", {}, el("h3", {}, `${title}: ${count(quotes.length)}`), el("ul", {}, quotes.map(item)));
 }
@@ -87,7 +87,7 @@ class CompareView {
       "section.note",
       { "aria-label": "What differs" },
       facts(rows),
-      many && folded(several(settings.length, "other setting"), () => facts(settings)),
+      many && folded(`${several(settings.length, "setting")} that differ`, () => facts(settings)),
     );
   }
 

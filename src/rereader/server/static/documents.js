@@ -2,9 +2,9 @@
 
 import { documents, removeDocument, upload } from "./api.js";
 import { documentAddress } from "./address.js";
-import { announce, button, el, fill } from "./dom.js";
+import { announce, button, el, figure, fill } from "./dom.js";
 import { errorPanel } from "./errors.js";
-import { count, several } from "./format.js";
+import { several } from "./format.js";
 import { JobCard } from "./jobcard.js";
 import { ended, knownJob, listen } from "./live.js";
 import { said, shortened, plain } from "./text.js";
@@ -118,8 +118,8 @@ class DocumentsView {
       {},
       el("td", {}, title),
       el("td", {}, said(shortened(one.source, 60))),
-      el("td.figure", {}, count(one.length)),
-      el("td.figure", {}, count(one.runs)),
+      el("td.figure", {}, ...figure(one.length, "character")),
+      el("td.figure", {}, ...figure(one.runs, "run")),
       el("td", {}, remove),
     );
   }

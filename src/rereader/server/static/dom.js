@@ -1,5 +1,7 @@
 /** Elements from descriptions. Strings become text nodes, never markup. */
 
+import { several } from "./format.js";
+
 function append(node, children) {
   for (const child of children) {
     if (Array.isArray(child)) append(node, child);
@@ -43,6 +45,12 @@ export function button(label, act, properties = {}) {
 export function facts(pairs) {
   const told = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return el("dl.facts", {}, told.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+}
+
+/** A figure of a table, with its unit where the window has no room for the heads of columns. */
+export function figure(number, noun) {
+  const [shown, unit] = several(number, noun).split(" ");
+  return [shown, el("span.unit", {}, ` ${unit}`)];
 }
 
 /** A part that unfolds; what is in it is built when it is first opened. */

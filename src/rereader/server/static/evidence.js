@@ -1,4 +1,23 @@
-/** Which characters of the source are evidence at a step: what the memory holds, and what the answer quotes. */
+/** The quotes of an answer, and which characters of the source are evidence at a step. */
+
+/**
+ * Places in the evidence in the order of the quotes' numbers, which are those of the command line: the quotes that
+ * claims rest on as these name them, then the others, best first.
+ * @returns {{cited: number[], others: number[]}}
+ */
+export function quoteOrder({ claims, evidence }) {
+  const cited = [...new Set(claims.flatMap((claim) => claim.evidence))];
+  const used = new Set(cited);
+  const others = [...evidence.keys()].filter((place) => !used.has(place));
+  others.sort((one, other) => (evidence[other].score ?? 0) - (evidence[one].score ?? 0));
+  return { cited, others };
+}
+
+/** The number of each quote by its place in the evidence. */
+export function quoteNumbers(answer) {
+  const { cited, others } = quoteOrder(answer);
+  return new Map([...cited, ...others].map((place, index) => [place, index + 1]));
+}
 
 /**
  * Marks of the quotes that the working memory holds after a step, as far as their records are known.
@@ -7,12 +26,14 @@
  * @returns {{ranges: object[], missing: string[]}} marks, and ids of records that are not known yet
  */
 export function evidenceAt(data, place) {
-  const ranges = (data.run.answer?.evidence ?? []).map((quote, number) => ({
+  const { answer } = data.run;
+  const numbers = answer && quoteNumbers(answer);
+  const ranges = (answer?.evidence ?? []).map((quote, at) => ({
     document_id: quote.document_id,
     start: quote.start,
     end: quote.end,
     kind: "evidence",
-    title: `quote ${number + 1} of the answer`,
+    title: `quote ${numbers.get(at)} of the answer`,
   }));
   const missing = [];
   for (const [id, slot] of data.memoryAt(place).members) {

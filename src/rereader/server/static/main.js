@@ -13,7 +13,7 @@ import { startLive } from "./live.js";
 import { runView } from "./run.js";
 import { runsView } from "./runs.js";
 import { contents, offline } from "./stored.js";
-import { plain, shortened } from "./text.js";
+import { copyExactly, plain, shortened } from "./text.js";
 import { startTheme } from "./theme.js";
 
 const ROUTES = [
@@ -119,6 +119,7 @@ async function openFile() {
 startTheme(document.getElementById("theme"));
 startLive(document.getElementById("lost"));
 followLinks();
+copyExactly();
 onChange(show);
 if (offline) openFile().then(show);
 else show();

@@ -43,7 +43,7 @@ function entry(kind, mark, word, { slot, record, pinned }, open) {
     `div.entry.${kind}`,
     { "data-record": record.id },
     head(mark, word, slot, record, pinned, open),
-    longText(record.content),
+    longText(record.content, 1_500, slot === "quote" ? "text.quoted" : "text"),
   );
 }
 

@@ -6,7 +6,7 @@ import { AnswerPanel } from "./answer.js";
 import { courseForm } from "./course.js";
 import { debounced, el, fill } from "./dom.js";
 import { errorPanel } from "./errors.js";
-import { evidenceAt } from "./evidence.js";
+import { evidenceAt, quoteOrder } from "./evidence.js";
 import { Fates } from "./fates.js";
 import { JobCard } from "./jobcard.js";
 import { ended, knownJob, listen } from "./live.js";
@@ -34,7 +34,7 @@ class RunView {
       moved: (place, how) => this.moved(place, how),
       shown: (view) => this.source.follow(view),
     });
-    this.answer = new AnswerPanel(data, (number) => this.showQuote(number), (number) => this.goToStep(number));
+    this.answer = new AnswerPanel(data, (place) => this.showQuote(place), (number) => this.goToStep(number));
     this.markLater = debounced(() => this.readEvidence(), LATER);
     this.growLater = debounced(() => this.grow(), LATER);
     fill(root, this.head.element, this.working, this.stripRoom, this.track.bar, this.panes());
@@ -106,12 +106,13 @@ class RunView {
 
   /** The quote that the answer's first claim rests on. */
   get cited() {
-    const number = this.data.run.answer?.claims.flatMap((claim) => claim.evidence)[0];
-    return number === undefined ? null : this.data.run.answer.evidence[number];
+    const { answer } = this.data.run;
+    const place = answer && quoteOrder(answer).cited[0];
+    return answer?.evidence[place] ?? null;
   }
 
-  showQuote(number) {
-    const { document_id: doc, start, end } = this.data.run.answer.evidence[number];
+  showQuote(place) {
+    const { document_id: doc, start, end } = this.data.run.answer.evidence[place];
     this.open({ document_id: doc, start, end });
   }
 

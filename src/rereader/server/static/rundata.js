@@ -21,6 +21,8 @@ export class RunData {
     this.spent = [];
     /** The last step that a fork with a change can leave from; null while the answer is open. */
     this.lastOpen = null;
+    /** The step after that, which decides the answer. */
+    this.decided = null;
     this.growing = Promise.resolve();
   }
 
@@ -54,7 +56,10 @@ export class RunData {
     const last = this.steps.at(-1)?.number ?? -1;
     for (const step of steps.filter((one) => one.number > last)) {
       const before = this.spent.at(-1) ?? { calls: 0, cached_calls: 0, tokens: 0, seconds: 0 };
-      if (step.decides) this.lastOpen ??= this.steps.at(-1)?.number ?? 0;
+      if (step.decides && this.decided === null) {
+        this.decided = step.number;
+        this.lastOpen = this.steps.at(-1)?.number ?? 0;
+      }
       this.places.set(step.number, this.steps.length);
       this.steps.push(step);
       this.spent.push({

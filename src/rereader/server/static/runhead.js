@@ -11,7 +11,6 @@ import { plain, said, shortened } from "./text.js";
 const RESUMABLE = ["interrupted", "failed", "budget_spent"];
 
 const FORK = "Go on from this step with something changed, as a new run";
-const TOO_LATE = "The answer is decided at the step that is shown; a change comes too late there, so it goes in before";
 
 function descent(run) {
   if (!run.parent) return null;
@@ -45,7 +44,7 @@ async function candidates(data) {
 }
 
 function compareWith(data) {
-  const room = el("span", {});
+  const room = el("span.bar", {});
   const start = button("Compare with…", async () => {
     try {
       const found = await candidates(data);
@@ -88,7 +87,8 @@ export class RunHead {
   constructor(data) {
     this.data = data;
     this.element = el("header.run-head", {});
-    this.fork = el("a.button", { hidden: true });
+    this.fork = el("a.button", { hidden: true, "aria-describedby": "fork-why" });
+    this.why = el("p.small", { id: "fork-why", hidden: true });
     this.draw();
   }
 
@@ -112,6 +112,7 @@ export class RunHead {
         run.answer && el("a.button", follow, "Follow up"),
         el("a.button", page, "Download page"),
       ),
+      !offline && this.why,
     );
   }
 
@@ -120,7 +121,9 @@ export class RunHead {
     this.fork.hidden = step === null || this.data.atWork;
     const from = Math.min(step, this.data.lastOpen ?? step);
     this.fork.textContent = from ? `Fork from step ${from}` : "Fork from the beginning";
-    this.fork.title = from < step ? TOO_LATE : FORK;
+    this.fork.title = FORK;
+    this.why.hidden = this.fork.hidden || from === step;
+    this.why.textContent = `The answer is decided at step ${this.data.decided}: a change has to go in before it.`;
     this.fork.href = runAddress(this.data.run.id, from, { fork: 1 });
   }
 }

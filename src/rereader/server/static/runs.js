@@ -2,7 +2,7 @@
 
 import { runs } from "./api.js";
 import { runAddress } from "./address.js";
-import { debounced, el, fill } from "./dom.js";
+import { debounced, el, figure, fill } from "./dom.js";
 import { count, moment, short, stateHint, stateWords } from "./format.js";
 import { JobCard } from "./jobcard.js";
 import { ended, liveJobs, listen } from "./live.js";
@@ -37,7 +37,7 @@ function row(run) {
     question,
     el("td", {}, el(`span.status.${run.status}`, { title: stateHint(run.status) ?? "" }, stateWords(run.status))),
     el("td", {}, run.graph),
-    el("td.figure.tokens", {}, count(tokens(run))),
+    el("td.figure", {}, ...figure(tokens(run), "token")),
     el("td", {}, moment(run.created_at)),
     el("td", {}, el("a.mono", { href: runAddress(run.id), tabindex: "-1", "aria-hidden": "true" }, short(run.id))),
   );

@@ -123,6 +123,20 @@ export function plain(text) {
   return text.replace(ODD, (character) => `[U+${code(character)}]`);
 }
 
+/** Let a copy of a quote (.quoted), whose line ends and spaces are folded for the eye, be the source to the letter. */
+export function copyExactly() {
+  document.addEventListener("copy", (event) => {
+    const selection = getSelection();
+    if (selection.rangeCount !== 1) return;
+    const range = selection.getRangeAt(0);
+    const { commonAncestorContainer: node } = range;
+    const holder = node instanceof Element ? node : node.parentElement;
+    if (!holder?.closest(".quoted")) return;
+    event.clipboardData.setData("text/plain", range.toString());
+    event.preventDefault();
+  });
+}
+
 /** The beginning of a text, in at most so many characters. */
 export function shortened(text, most) {
   const line = text.slice(0, most * 3).replace(/\s+/g, " ").trim();
