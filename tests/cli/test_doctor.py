@@ -1,11 +1,8 @@
 """``rereader doctor``: well when all is well, and a mend for every finding."""
 
 import json
-import os
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 
@@ -108,17 +105,6 @@ def test_repair_recommends_what_comes_after_it(command, workspace):
     assert "--repair" in command("doctor")[1]
     code, out, _ = command("doctor", "--repair")
     assert (code, "--repair" in out, "rereader remove ID" in out) == (1, False, True)
-
-
-@pytest.mark.parametrize("form", [[], ["--json"]])
-def test_a_reader_that_has_gone_ends_it_quietly(tmp_path, form):
-    reading, writing = os.pipe()
-    os.close(reading)
-    entry = [sys.executable, "-c", "from rereader.cli.entry import main; main()"]
-    command = [*entry, "doctor", "--workspace", str(tmp_path / "ws"), *form]
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=100)
-    os.close(writing)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_old_workspace_is_not_upgraded_by_looking(command, workspace):
