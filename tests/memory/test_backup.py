@@ -3,17 +3,14 @@
 import json
 import os
 import shutil
-import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 import zipfile
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from workspaces import BLOCKS, QUESTION, asked, dump
 
 from rereader.memory.care import backup as saving
 from rereader.memory.care import restoring
@@ -27,36 +24,8 @@ from rereader.memory.library import Library
 from rereader.runs.doctor.checkpoints import checkpoints_open
 from rereader.schema import AtWork, InputError, StoreError
 from rereader.testing.sessions import scripted_session
-from rereader.testing.texts import essay, plant
 
-QUESTION = "When was the mill sold?"
-BLOCKS = {"gist": "extract", "reads": "kv", "chunk_tokens": 60, "decline_below": 0}
 WHOLE = Depth(whole=True)
-
-
-def asked(folder, questions=(QUESTION,)):
-    """A workspace with a run with blocks for each question."""
-    session = scripted_session(folder)
-    text = plant(essay(5, 120), ["The mill was sold in 1822."])
-    document = session.library.documents.add(text, title="essay", source="e", loader="text/1")
-    answers = [session.ask(question, [document.id], settings=BLOCKS) for question in questions]
-    session.close()
-    return answers
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A workspace and its backup."""
-    folder = tmp_path_factory.mktemp("saved")
-    asked(folder / "ws")
-    with Library(folder / "ws") as library:
-        backup(library, folder / "all.zip", unheard)
-    return folder / "ws", folder / "all.zip"
-
-
-def dump(folder):
-    with Library(folder) as library:
-        return sorted(line for line in library.database._connection.iterdump() if "fulltext" not in line)
 
 
 def faults(folder):
@@ -261,106 +230,6 @@ def test_a_full_disk_is_said_before(saved, tmp_path, monkeypatch):
     assert not (tmp_path / "ws").exists()
 
 
-def old_and_backup(saved, folder):
-    """A workspace with another question in it than the backup has, and what is in it."""
-    asked(folder / "ws", ["What else?"])
-    return saved[1], dump(folder / "ws")
-
-
-def test_an_error_in_the_middle_of_a_swap_puts_the_old_one_back(saved, tmp_path, monkeypatch):
-    archive, before = old_and_backup(saved, tmp_path)
-    rename, renamed = Path.rename, []
-
-    def full(path, target):
-        renamed.append(path)
-        if len(renamed) == 2:
-            raise OSError(28, "No space left on device")
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", full)
-    with pytest.raises(StoreError, match="No space"):
-        restore(archive, tmp_path / "ws", unheard, replace=True)
-    assert len(renamed) == 3 and dump(tmp_path / "ws") == before
-    assert [path.name for path in tmp_path.iterdir()] == ["ws"]
-
-
-KILLED = """
-import os, sys
-from pathlib import Path
-from rereader.memory.care.depth import unheard
-from rereader.memory.care.restoring import restore
-
-renames = []
-def rename(path, target):
-    renames.append(path)
-    if len(renames) == int(sys.argv[3]):
-        os._exit(9)
-    os.rename(path, target)
-
-Path.rename = rename
-restore(Path(sys.argv[1]), Path(sys.argv[2]), unheard, replace=True)
-"""
-
-
-def kill_restore(archive, workspace, rename):
-    """Restore in a process that dies before its n-th rename."""
-    given = [sys.executable, "-c", KILLED, str(archive), str(workspace), str(rename)]
-    return subprocess.run(given, capture_output=True, timeout=120).returncode
-
-
-def test_a_kill_in_the_middle_of_a_swap_loses_neither(saved, tmp_path):
-    archive, before = old_and_backup(saved, tmp_path)
-    workspace = tmp_path / "ws"
-    assert kill_restore(archive, workspace, 2) == 9 and not workspace.exists()
-    [scratch] = tmp_path.glob(".ws.tmp-*")
-    with pytest.raises(StoreError) as told:  # nobody takes an empty workspace for the one that was there
-        Library(workspace)
-    assert str(scratch) in told.value.message and "mv '" in told.value.hint
-    cut = tmp_path / "cut.zip"
-    cut.write_bytes(archive.read_bytes()[:-3000])
-    with pytest.raises(InputError):
-        restore(cut, workspace, unheard, replace=True)
-    cut.unlink()
-    with pytest.raises(InputError, match="already"):  # it is back in its place, and not to be replaced unasked
-        restore(archive, workspace, unheard)
-    assert dump(workspace) == before
-    restore(archive, workspace, unheard, replace=True)
-    assert dump(workspace) == dump(saved[0])
-    assert [path.name for path in tmp_path.iterdir()] == ["ws"]
-
-
-def test_what_a_kill_left_is_not_deleted_for_one_that_was_made_since(saved, tmp_path):
-    archive, before = old_and_backup(saved, tmp_path)
-    workspace = tmp_path / "ws"
-    assert kill_restore(archive, workspace, 2) == 9
-    shutil.copytree(saved[0], workspace)
-    with pytest.raises(StoreError, match="halfway"):
-        restore(archive, workspace, unheard, replace=True)
-    [scratch] = tmp_path.glob(".ws.tmp-*")
-    shutil.rmtree(workspace)
-    restore(archive, tmp_path / "elsewhere", unheard)
-    with pytest.raises(InputError, match="already"):
-        restore(archive, workspace, unheard)
-    assert dump(workspace) == before and not scratch.exists()
-
-
-def test_only_who_is_at_work_is_called_so(saved, tmp_path, monkeypatch):
-    archive, before = old_and_backup(saved, tmp_path)
-    connect = sqlite3.connect
-
-    class Failing(sqlite3.Connection):
-        def execute(self, statement, *given):
-            if statement == "BEGIN EXCLUSIVE":
-                raise sqlite3.OperationalError("disk I/O error")
-            return super().execute(statement, *given)
-
-    monkeypatch.setattr(restoring.sqlite3, "connect", lambda *given, **named: connect(*given, **named, factory=Failing))
-    with pytest.raises(StoreError, match="disk I/O error"):
-        restore(archive, tmp_path / "ws", unheard, replace=True)
-    monkeypatch.undo()
-    assert dump(tmp_path / "ws") == before
-
-
 def scratched(path):
     """Write nonsense over pages of a SQLite file, but for the first few, which say what is in it."""
     body = bytearray(path.read_bytes())
@@ -412,17 +281,3 @@ def test_what_is_collected_meanwhile_is_not_called_unreadable(saved, tmp_path, m
     with Library(tmp_path / "ws") as library:
         made = backup(library, tmp_path / "all.zip", unheard, memories=False)
     assert (made.left_out, made.parts, runs[0].exists()) == ({}, 2, False)
-
-
-def test_a_workspace_that_is_made_there_meanwhile_stays(saved, tmp_path, monkeypatch):
-    ready = restoring._make_ready
-
-    def meanwhile(folder, listen):
-        ready(folder, listen)
-        Library(tmp_path / "ws").close()
-
-    monkeypatch.setattr(restoring, "_make_ready", meanwhile)
-    with pytest.raises(InputError, match="already"):
-        restore(saved[1], tmp_path / "ws", unheard)
-    with Library(tmp_path / "ws") as library:
-        assert library.documents.all() == []
