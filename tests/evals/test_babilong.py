@@ -5,7 +5,7 @@ import re
 from random import Random
 
 import pytest
-from bench_data import BABI, WORDS, babi, write_data, write_text
+from bench_data import BABI, WORDS, babi, write_data, write_lines, write_text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -64,6 +64,20 @@ def test_a_reader_is_scored_by_the_labels_of_the_task(data):
         said = {"qa8": "the apple and the milk", "qa19": "south, east"}.get(item.kind, f"In the {item.answers[0]}.")
         assert score_answer(item, said, declined=False)["right"] == 1.0
         assert score_answer(item, f"{said[:-1]} or the garden, kitchen, n", declined=False)["right"] == 0.0
+
+
+def test_only_babis_own_question_takes_labels_away(data):
+    # "Answer with one word." stands behind every question, and "one" is an answer of the task that counts.
+    asked = "How many objects does Mary carry to the garden?"
+    rows = [
+        {**babi("qa7", at), "question": asked, "answer": ("none", "one", "two", "garden")[at % 4]} for at in range(24)
+    ]
+    write_lines(data / "babi" / "counts.jsonl.gz", rows)
+    bench = made(data, (0,), tasks=["qa7"], samples=24, file="babi/counts.jsonl.gz")
+    right = {
+        item.answers[0]: score_answer(item, item.answers[0], declined=False)["right"] for item in bench.items("test", 0)
+    }
+    assert right == {"none": 1.0, "one": 1.0, "two": 1.0, "garden": 0.0}
 
 
 def test_what_cannot_be_made_is_refused(data):

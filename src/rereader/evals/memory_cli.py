@@ -12,6 +12,7 @@ import typer
 from rereader.config import load_config
 from rereader.evals.data import data_folder
 from rereader.evals.items import SPLITS, Split
+from rereader.evals.rows import results_path
 from rereader.models.roles import bind_scorer
 from rereader.models.white_box import white_box
 from rereader.schema import InputError
@@ -40,7 +41,7 @@ def add_memory(bench_app: typer.Typer, progress: Progress) -> None:
             Path | None, typer.Option(help="Folder of the blocks; one in the models folder by default.")
         ] = None,
         out: Annotated[
-            Path | None, typer.Option(help="Results; docs/results/memory-squad-MODEL.jsonl by default.")
+            Path | None, typer.Option(help="Results; docs/results/memory-squad-MODEL.jsonl in a checkout by default.")
         ] = None,
         models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
     ) -> None:
@@ -65,9 +66,9 @@ def add_memory(bench_app: typer.Typer, progress: Progress) -> None:
             max_seconds,
             answers,
         )
+        path = results_path(out, f"memory-squad-{Path(model).name}")
         folder = load_config(models_dir=models_dir).models_dir
         heads, _ = heads_in_use(model, folder)
-        path = out or Path("docs/results") / f"memory-squad-{Path(model).name}.jsonl"
         kept = blocks or folder / ".blocks"
         with closing(bind_scorer(model, folder)) as models, progress() as told:
             written = measure_memory(bench, white_box(models), heads, data_folder(), kept, path, told)
