@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rereader.evals.arguments import listed
 from rereader.schema import InputError
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def add_attacks(bench_app: typer.Typer, progress: Progress) -> None:
         from rereader.evals.rows import read_rows, results, results_path
 
         suite = load_attacks()
-        chosen = suite.of_kinds(_names(kinds))[:limit]
-        asked = suite.systems(_names(systems))
+        chosen = suite.of_kinds(listed(kinds))[:limit]
+        asked = suite.systems(listed(systems))
         path = results_path(out, f"attacks-{Path(model).name}")
         with _trials(model, models_dir, chosen) as trials, progress() as told:
             written = measure_attacks(trials, chosen, asked, path, max_seconds=max_seconds, told=told)
@@ -95,7 +96,3 @@ def _trials(model: str, models_dir: Path | None, attacks: list[Attack]) -> Itera
         names = replace(default_names(models_folder)[0], reader=model)
         with open_session(workspace, names=names, models_dir=models_folder) as session:
             yield Trials(session, load_attacks(), grounds)
-
-
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as ProgressBar
 
 from rereader.config import load_config
+from rereader.evals.arguments import listed, split_named
 from rereader.evals.attacks_cli import add_attacks
 from rereader.evals.counters import with_tokenizer
 from rereader.evals.data import data_folder, data_folder_if_set
@@ -23,7 +24,7 @@ from rereader.evals.environment import describe_commit
 from rereader.evals.forgetting_cli import add_forgetting
 from rereader.evals.gates_cli import add_gates
 from rereader.evals.harness import Outcome, Session, SessionFactory, run_bench
-from rereader.evals.items import SPLITS, Split, load_benchmark
+from rereader.evals.items import Split, load_benchmark
 from rereader.evals.marked import marked_items
 from rereader.evals.memory_cli import add_memory
 from rereader.evals.report_cli import add_reports
@@ -75,8 +76,8 @@ def run_suite(
         rereader bench run books --systems bm25,retrieval --workspace bench-workspace
     """
     loaded = load_suite(suite)
-    chosen = loaded.chosen(_names(systems) if systems is not None else None)
-    part = loaded.split if split is None else _split(split)
+    chosen = loaded.chosen(listed(systems) if systems is not None else None)
+    part = loaded.split if split is None else split_named(split)
     console, path = Console(stderr=True), results_path(out, f"{loaded.name}-{part}")
     served = _served(model, base_url, api_key_env)
     options = with_tokenizer(loaded.options, served, models_dir)
@@ -304,18 +305,7 @@ def _as_text(outcome: Outcome) -> str:
     return f"{text}{failed}{missing}."
 
 
-def _split(name: str) -> Split:
-    for split in SPLITS:
-        if split == name:
-            return split
-    raise InputError(f"There is no split {name!r}.", f"Choose one of: {', '.join(SPLITS)}.")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _seeds(text: str) -> tuple[int, ...]:
-    if not all(name.isdecimal() for name in _names(text)) or not _names(text):
+    if not all(name.isdecimal() for name in listed(text)) or not listed(text):
         raise InputError(f"Seeds are whole numbers: {text!r} is not.", "Write them as 0,1,2.")
-    return tuple(int(name) for name in _names(text))
+    return tuple(int(name) for name in listed(text))

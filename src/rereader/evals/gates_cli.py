@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from rereader.config import load_config
+from rereader.evals.arguments import listed
 from rereader.evals.data import data_folder
 from rereader.evals.rows import results_path
 from rereader.models.roles import EXTRACTIVE, NONE, RoleNames, default_names
@@ -50,7 +51,7 @@ def add_gates(bench_app: typer.Typer, progress: Progress) -> None:
         """
         from rereader.evals.gates import CHEAP, GateBench, measure_gates
 
-        names = tuple(name for name in gate.split(",") if name)
+        names = tuple(listed(gate))
         bench = GateBench(source, documents, names, items, questions, _settings(setting or []))
         path = results_path(out, bench.name)
         opened = partial(_session, models_dir, scorer if set(names) - set(CHEAP) else NONE)
