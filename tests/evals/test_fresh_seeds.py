@@ -61,7 +61,7 @@ def digest(name, data):
 def elsewhere(data):
     """The digests as another process has them, that hashes, sorts and counts threads otherwise."""
     here = Path(__file__).parent
-    odd = {"PYTHONHASHSEED": "77", "LC_ALL": "C", "PYTHONUTF8": "0", "OMP_NUM_THREADS": "3"}
+    odd = {"PYTHONHASHSEED": "77", "LC_ALL": "C", "OMP_NUM_THREADS": "3"}
     command = [sys.executable, "-c", DIGESTS, str(data), str(here), str(here.parent / "helpers")]
     done = subprocess.run(command, env={**os.environ, **odd}, capture_output=True, check=True)
     return json.loads(done.stdout)
