@@ -35,8 +35,9 @@ class Work:
         role: Whose model does it.
         amount: Units of the kind; for language models the tokens read.
         written: Tokens expected to be written.
-        calls: Model calls.
+        calls: Model calls expected.
         most_written: Tokens that may be written at most.
+        most_calls: Model calls that may be made at most; no more than are expected, if it is left out.
     """
 
     kind: Kind
@@ -45,6 +46,12 @@ class Work:
     written: float = 0.0
     calls: int = 0
     most_written: int = 0
+    most_calls: int = 0
+
+    @property
+    def calls_at_most(self) -> int:
+        """Model calls that are not passed."""
+        return max(self.calls, self.most_calls)
 
 
 @dataclass(frozen=True)

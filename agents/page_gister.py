@@ -18,7 +18,7 @@ from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, Facts, StageCost, Work, costs
 from rereader.agents.fixing import made_with
 from rereader.agents.page_break import too_large
-from rereader.agents.pages import LEAD, expected_pages, gists_key, gists_stored, stored
+from rereader.agents.pages import LEAD, expected_pages, gists_key, gists_stored, most_pages, stored
 from rereader.agents.paginator import ensure_pages
 from rereader.memory.chunks import Chunking
 from rereader.models.base import Generation, Sampling
@@ -42,16 +42,17 @@ _STORED = 16.0
 
 def gist_cost(settings: Any, facts: Facts) -> StageCost:
     """One call for each page, none of which waits for another; all pages are read once."""
-    left, read = 0, 0.0
+    left, most, read = 0, 0, 0.0
     for document in facts.documents:
-        pages = expected_pages(settings, document)
-        missing = pages - gists_stored(settings, document)
+        pages, made = expected_pages(settings, document), gists_stored(settings, document)
+        missing = pages - made
         left += missing
+        most += most_pages(settings, document) - made
         read += document.tokens * missing / pages + missing * PROMPT_TOKENS
     if not left or settings.gist_by not in facts.bound:
         return StageCost("gist")
     written = min(read * GIST_SHARE, left * settings.gist_tokens)
-    work = Work("generate", settings.gist_by, read, written, left, left * settings.gist_tokens)
+    work = Work("generate", settings.gist_by, read, written, left, most * settings.gist_tokens, most)
     return StageCost("gist", (work,), written * _STORED)
 
 

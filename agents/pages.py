@@ -13,6 +13,7 @@ from rereader.memory.chunks import Chunking
 from rereader.models.base import LanguageModel
 from rereader.prompts.loader import load
 from rereader.schema import Record, Span
+from rereader.tools.paragraphs import LONGEST_WORD
 
 LEAD = "lead"
 """What a stand-in for a gist names as its model, with the reason after a colon."""
@@ -81,16 +82,28 @@ def gists_stored(settings: Any, document: DocumentFacts) -> int:
 
 
 def expected_pages(settings: Any, document: DocumentFacts) -> int:
-    """How many pages a document has; until they are made, how many of a middling size it would have.
-
-    There may be about as many as of ``min_words`` each: a page has fewer only where it and the next pass ``max_words``.
-    """
+    """How many pages a document has; until they are made, how many of a middling size it would have."""
     known = pages_stored(settings, document)
     if known:
         return known
     least, most = float(settings.min_words), float(settings.max_words)
     size = _FULL * most if settings.pagination == "uniform" else (least + most) / 2
     return max(1, math.ceil(document.tokens / TOKENS_PER_WORD / size))
+
+
+def most_pages(settings: Any, document: DocumentFacts) -> int:
+    """How many pages a document has; until they are made, how many it may have at most, once its tokens are known.
+
+    A page has fewer words than ``min_words`` only where it and the next pass ``max_words``, so that two of them share
+    more than that; the last one may be of any size. No word has less than a token where spaces part words, and long
+    stretches without any count by their characters (``tools.paragraphs``).
+    """
+    known = pages_stored(settings, document)
+    if known:
+        return known
+    half = settings.max_words / 2
+    least = half if settings.pagination == "uniform" else min(float(settings.min_words), half)
+    return 1 + math.floor(max(document.tokens, document.characters / LONGEST_WORD) / least)
 
 
 def _stored(document: DocumentFacts, kind: str, *parts: str) -> int:

@@ -15,7 +15,7 @@ from rereader.agents.context import Outcome, ReadingState, RunContext
 from rereader.agents.costs import PROMPT_TOKENS, TOKENS_PER_WORD, Facts, StageCost, Work, costs
 from rereader.agents.fixing import made_with
 from rereader.agents.page_break import REPLY_TOKENS, Paragraphs, choose_end, write_end
-from rereader.agents.pages import expected_pages, pages_key, pages_stored, stored
+from rereader.agents.pages import expected_pages, most_pages, pages_key, pages_stored, stored
 from rereader.memory.chunks import Chunking
 from rereader.schema import Document, InputError, Record, RecordKind, Span
 from rereader.tools.paging import Limits, Pick, page_ends
@@ -30,14 +30,14 @@ _LABEL_WRITTEN = 4
 def paginate_cost(settings: Any, facts: Facts) -> StageCost:
     """One call a page, one after the other; each reads about ``max_words`` words after the page before."""
     new = [document for document in facts.documents if not pages_stored(settings, document)]
-    pages = sum(expected_pages(settings, document) for document in new)
+    pages, most = (sum(count(settings, document) for document in new) for count in (expected_pages, most_pages))
     if settings.pagination == "uniform" or "reader" not in facts.bound or not new:
         return StageCost("paginate", disk=pages * _STORED)
     before = sum(document.tokens for document in new)
     read = pages * (settings.max_words * TOKENS_PER_WORD + PROMPT_TOKENS) + before
-    work = Work("score", "reader", read, calls=pages)
+    work = Work("score", "reader", read, calls=pages, most_calls=most)
     if settings.pagination == "generate":
-        work = Work("generate", "reader", read, pages * _LABEL_WRITTEN, pages, pages * REPLY_TOKENS)
+        work = Work("generate", "reader", read, pages * _LABEL_WRITTEN, pages, most * REPLY_TOKENS, most)
     return StageCost("paginate", (work,), pages * _STORED)
 
 

@@ -10,13 +10,13 @@ from rereader.tools.words import count_words
 
 Piece = tuple[int, int]
 _BLANK = re.compile(r"\n[^\S\n]*\n\s*|[\f\u2029]\s*")
-_LONGEST_WORD = 12
+LONGEST_WORD = 12
 """Characters that count as a word at least, so that tables of signs fill pages, too."""
 
 
 def size_in_words(text: str) -> int:
     """Words of a text; where they are few and long, its characters count instead."""
-    return max(count_words(text), len(text) // _LONGEST_WORD)
+    return max(count_words(text), len(text) // LONGEST_WORD)
 
 
 def paragraph_spans(text: str, most: int) -> list[Piece]:

@@ -1,5 +1,6 @@
 """Paging without a model: paragraphs, possible ends, labels, gists that cannot be used, replies that name pages."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from rereader.agents.costs import DocumentFacts
 from rereader.agents.page_gister import fault, lead
 from rereader.agents.page_lookup import Choice, parse_next, parse_pages
-from rereader.agents.pages import expected_pages
+from rereader.agents.pages import expected_pages, most_pages
 from rereader.graphs.gist_lookup import GistLookupSettings
 from rereader.graphs.registry import get_graph
 from rereader.schema import InputError
@@ -143,6 +144,28 @@ def test_the_expected_number_of_pages_is_the_stored_one_once_there_is_one():
     assert expected_pages(settings, DocumentFacts(5_800, 1_350, 3)) == 2
     assert expected_pages(settings, DocumentFacts(5_800, 1_350, 3, gists={key: 7})) == 7
     assert expected_pages(settings, DocumentFacts(5_800, 1_350, 3, gists={f"page-gists:x:{key}": 7})) == 2
+
+
+@given(SIZES, st.integers(1, 400), st.integers(0, 400), st.integers(0, 300), st.data())
+def test_whoever_picks_the_ends_no_more_pages_come_of_it_than_are_foretold_at_most(sizes, least, more, rest, data):
+    settings = GistLookupSettings(min_words=least, max_words=least + more, rest_words=rest)
+
+    def pick(_before, _start, ends):
+        return data.draw(st.sampled_from([0, len(ends) - 1, len(ends) // 2]))
+
+    words = sum(sizes)
+    facts = DocumentFacts(characters=5 * words, tokens=words, chunks=1)
+    limits = Limits(least, least + more, rest)
+    assert len(page_ends(sizes, limits, pick)) <= most_pages(settings, facts)
+    uniform = replace(settings, pagination="uniform")
+    assert len(page_ends(sizes, limits, lambda _before, _start, ends: len(ends) - 1)) <= most_pages(uniform, facts)
+
+
+def test_stored_pages_are_all_that_there_are():
+    settings = GistLookupSettings(pagination="uniform")
+    facts = DocumentFacts(5_800, 1_350, 3)
+    assert most_pages(settings, facts) == 5
+    assert most_pages(settings, replace(facts, gists={"pages:none:uniform:280-600-350": 2})) == 2
 
 
 # Gists

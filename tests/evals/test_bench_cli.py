@@ -80,11 +80,32 @@ def session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OpenedWith:
     monkeypatch.setenv("REREADER_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.toml").write_text(SUITE)
+    (tmp_path / "docs" / "results").mkdir(parents=True)
     return fake
 
 
 def run(*arguments: str) -> Any:
     return CliRunner().invoke(bench_app, list(arguments), catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", "mine.toml"],
+        ["attacks"],
+        ["gates", "hotpotqa"],
+        ["memory"],
+        ["attention"],
+        ["masking"],
+        ["sentences", "needles"],
+    ],
+)
+def test_outside_a_checkout_a_file_must_be_named(session: OpenedWith, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "docs" / "results").rmdir()
+    with pytest.raises(InputError, match=r"There is no folder docs/results here .* --out"):
+        run(*command)
+    assert list((tmp_path / "docs").iterdir()) == []
+    assert session.settings == []  # nothing was measured
 
 
 def test_run_and_report(session: OpenedWith, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def bench(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(opening, "open_session", scripted)
     monkeypatch.setenv("REREADER_DATA", str(data))
     monkeypatch.chdir(tmp_path)
+    Path("docs/results").mkdir(parents=True)
 
     def call(*arguments):
         code = run(["bench", *map(str, arguments)])

@@ -8,7 +8,7 @@ from rereader.evals.intervals import auroc, mean_interval, paired_difference
 
 
 def test_interval_holds_the_mean_and_narrows_with_n() -> None:
-    rng = random.Random()
+    rng = random.Random(5)
     values = [float(rng.random() < 0.7) for _ in range(400)]
     few, many = mean_interval(values[:40]), mean_interval(values)
     assert few is not None and many is not None
@@ -31,7 +31,7 @@ def test_interval_is_repeatable() -> None:
 
 
 def test_pairing_sees_a_difference_that_single_intervals_hide() -> None:
-    rng = random.Random()
+    rng = random.Random(5)
     difficulty = [rng.gauss(0, 10) for _ in range(100)]
     better = [value + 1 + rng.gauss(0, 0.5) for value in difficulty]
     difference = paired_difference(better, difficulty)

@@ -24,7 +24,6 @@ from rereader.models.kvmemory import Compression
 from rereader.schema.errors import InputError
 
 HEADS = [Head(0, 1), Head(1, 2)]
-BENCH = MemoryBench("test", ("key-norm", "random"), (4.0, 2.0))
 PLACES = ["mill", "tower", "island", "river", "harbour"]
 
 

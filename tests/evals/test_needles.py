@@ -215,6 +215,12 @@ def test_lookalikes_differ_by_names_and_numbers_only() -> None:
     assert len(orchard.split()[-2]) == 3
 
 
+def test_a_lookalike_says_no_number_that_is_an_answer() -> None:
+    maker = Lookalikes({str(number) for number in range(100, 1000) if number not in (336, 717)}, Random(2))
+    made_up = {maker.make(["The orchard of Bakel Sorfalpelen has 336 trees."])[0].split()[-2] for _ in range(20)}
+    assert made_up == {"336", "717"}
+
+
 def test_lookalikes_are_planted_beside_the_items_and_are_no_gold(data: Path) -> None:
     plain, crowded = made(data), made(data, lookalikes=2, lookalike_kinds=("single", "two_hop"))
     for item in crowded.items("dev", 0):

@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 from toy_rows import row, write
 
+from rereader.evals.leaderboard import leaderboard
 from rereader.evals.markdown_blocks import update_file
 from rereader.evals.report import render
+from rereader.evals.score_plots import frontier_panels
 from rereader.schema.errors import InputError, StoreError
 
 
@@ -73,6 +75,28 @@ def test_failed_calls_and_false_quotes_are_told(tmp_path: Path) -> None:
     text = render([write(tmp_path / "rows.jsonl", [row(0, "bm25", evidence_false=1), failed])])
     assert "1 calls failed" in text
     assert "0 of 1 verified passages" in text
+
+
+def stored(item: int, system: str, **more: object) -> dict[str, object]:
+    """A row whose reply came from the cache, at once."""
+    made = row(item, system, wall_seconds=0.1, **more)
+    return {**made, "usage": {**made["usage"], "calls": 1, "cached_calls": 1}}
+
+
+def test_answers_from_the_cache_count_for_no_seconds(tmp_path: Path) -> None:
+    rows = [row(0, "paid"), stored(0, "again"), row(1, "paid", wall_seconds=2.5), row(1, "again")]
+    rows += [stored(2, "paid"), stored(2, "again"), *(row(item, "slow", wall_seconds=9.0) for item in range(3))]
+    path = write(tmp_path / "rows.jsonl", rows)
+    text = render([path])
+    header = cells(text, "system")
+    seconds = {system: cells(text, system)[header.index("seconds")] for system in ("paid", "again")}
+    assert seconds == {"paid": "2.0", "again": "-"}  # one of three is too few
+    assert "3 answers rest on stored replies and count for no seconds." in text
+    board = leaderboard([(path, rows)])
+    assert "| 1,020 | 2.0 |" in board and "| 1,020 | - |" in board
+    (panel,) = frontier_panels([path])
+    assert [(one.name, one.points[0][0]) for one in panel.series] == [("paid", 2.0), ("slow", 9.0)]
+    assert panel.x.endswith("(without 3 of 9 that rest on stored replies)")
 
 
 def test_evidence_only_rows_have_no_answer_columns(tmp_path: Path) -> None:

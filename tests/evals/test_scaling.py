@@ -84,6 +84,7 @@ def test_frontier_and_lengths_from_rows(tmp_path):
         paths.append(path)
     (lengths,) = length_panels(paths)
     assert [(one.name, one.points) for one in lengths.series] == [(s, ((1000.0, 0.5), (2000.0, 0.5))) for s in "ab"]
+    assert lengths.share  # its axis ends at 1
     assert frontier_panels(paths[:1]) == []  # both cost the same
     cheap = row(0, "a", usage={"prompt_tokens": 9, "completion_tokens": 1})
     other = write(tmp_path / "other.jsonl", [cheap, row(0, "b")])

@@ -127,6 +127,9 @@ def test_the_report_writes_blocks_and_pictures_once(checkout, capsys):
     [
         ("README.md", "finds 1.00 of", "finds 0.98 of", "README.md:3: 0.98 has no row behind it"),
         ("README.md", '1.00 = cell("toy"', '1.00 = cell("gone"', "README.md:6: There is no block 'gone'."),
+        ("README.md", "1.00 of 30 facts, bm25 0.50", "0.50 of 30 facts, bm25 1.00", "notes have 1.00 where"),
+        ("README.md", "0.75 was wanted", "0.75 was wanted, 0.50 feared", "README.md:3: the notes have nothing where"),
+        ("README.md", "0.75: aim", "0.75: aim\n1.00: aim", "the paragraph has nothing"),
         ("README.md", "0.75: aim", "0.75: luck", "'luck' is no reason"),
         ("README.md", "| all | 10 |", "| all | 11 |", "the block 'toy' is not what its rows make"),
         ("README.md", '"scores.evidence_recall", "system=bm25"', '"x"', "No row of toy has x"),
@@ -177,6 +180,9 @@ def test_options_of_a_table_want_a_file(checkout, capsys):
         ("8.1%", 0.0812, True),
         ("-0.71", -0.712, True),
         ("0.71", -0.712, True),
+        ("+0.71", -0.712, False),
+        ("-0.71", 0.712, False),
+        ("+0.00", 0.0, True),
         ("25", 25.49, True),
         ("25", 25.51, False),
         ("11,613", 11613.0, True),
@@ -191,6 +197,7 @@ def test_a_number_is_its_value_rounded_to_its_decimals(number, value, same):
     [
         ("It finds 0.91 of 300 words, 81% of 20.", ["0.91", "81%"]),
         ("Takes 3 s, 25 times as long; 89 and 95 s, 2 to 4 MB.", ["3", "25", "89", "95", "2", "4"]),
+        ("Reads 4,715 tokens a second in 3 GiB; 60 tokens more.", ["4,715", "3"]),
         ("`0.5` and [0.6](a/0.7.md) and <b title='0.8'> v1.2.3", ["0.6"]),
         ("    0.5 in code\n", []),
         ("```text\n0.5\n```\n", []),

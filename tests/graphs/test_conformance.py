@@ -65,6 +65,12 @@ def test_graphs_that_fill_a_small_window_conform(name, rule, tmp_path):
     rule.check(name, tmp_path, settings=NARROW[name], models=partial(echoing_models, 600))
 
 
+def test_pages_as_short_as_they_may_be_are_within_the_declared_costs(tmp_path):
+    (rule,) = [rule for rule in RULES if rule.name == "costs"]
+    shortest = {"pagination": "generate", "min_words": 20, "max_words": 100, "rest_words": 0}
+    rule.check("gist-lookup", tmp_path, settings=shortest)  # the echoing reader writes the first label
+
+
 def test_every_rule_says_what_it_is():
     assert len({rule.name for rule in RULES}) == len(RULES)
     assert all(rule.about.endswith(".") and "\n" not in rule.about for rule in RULES)

@@ -19,7 +19,7 @@ LEVELS = (
     {"memory"},
     {"models"},
     {"config"},
-    {"schema", "wording"},
+    {"schema"},
 )
 LEVEL = {package: height for height, packages in enumerate(reversed(LEVELS)) for package in packages}
 FOLDERS = ("agents", "graphs", "tools", "prompts", "memory")

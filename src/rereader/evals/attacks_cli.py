@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rereader.evals.arguments import listed
 from rereader.schema import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def add_attacks(bench_app: typer.Typer, progress: Progress) -> None:
         kinds: Annotated[str | None, typer.Option(help="Only attacks of these kinds: a,b,c.")] = None,
         limit: Annotated[int | None, typer.Option(min=1, help="Most attacks.")] = None,
         max_seconds: Annotated[float | None, typer.Option(min=0, help="Begin no attack after this time.")] = None,
-        out: Annotated[Path | None, typer.Option(help="Results; docs/results/attacks-MODEL.jsonl by default.")] = None,
+        out: Annotated[
+            Path | None, typer.Option(help="Results; docs/results/attacks-MODEL.jsonl in a checkout by default.")
+        ] = None,
         models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of a table.")] = False,
     ) -> None:
@@ -53,12 +56,12 @@ def add_attacks(bench_app: typer.Typer, progress: Progress) -> None:
         """
         from rereader.evals.attacking import CONTROL, measure_attacks, table
         from rereader.evals.attacks import load_attacks
-        from rereader.evals.rows import read_rows, results
+        from rereader.evals.rows import read_rows, results, results_path
 
         suite = load_attacks()
-        chosen = suite.of_kinds(_names(kinds))[:limit]
-        asked = suite.systems(_names(systems))
-        path = out or Path("docs/results") / f"attacks-{Path(model).name}.jsonl"
+        chosen = suite.of_kinds(listed(kinds))[:limit]
+        asked = suite.systems(listed(systems))
+        path = results_path(out, f"attacks-{Path(model).name}")
         with _trials(model, models_dir, chosen) as trials, progress() as told:
             written = measure_attacks(trials, chosen, asked, path, max_seconds=max_seconds, told=told)
         items, names = {CONTROL, *(attack.id for attack in chosen)}, {system.name for system in asked}
@@ -93,7 +96,3 @@ def _trials(model: str, models_dir: Path | None, attacks: list[Attack]) -> Itera
         names = replace(default_names(models_folder)[0], reader=model)
         with open_session(workspace, names=names, models_dir=models_folder) as session:
             yield Trials(session, load_attacks(), grounds)
-
-
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]

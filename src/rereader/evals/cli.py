@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as ProgressBar
 
 from rereader.config import load_config
+from rereader.evals.arguments import listed, split_named
 from rereader.evals.attacks_cli import add_attacks
 from rereader.evals.counters import with_tokenizer
 from rereader.evals.data import data_folder, data_folder_if_set
@@ -23,10 +24,11 @@ from rereader.evals.environment import describe_commit
 from rereader.evals.forgetting_cli import add_forgetting
 from rereader.evals.gates_cli import add_gates
 from rereader.evals.harness import Outcome, Session, SessionFactory, run_bench
-from rereader.evals.items import SPLITS, Split, load_benchmark
+from rereader.evals.items import Split, load_benchmark
 from rereader.evals.marked import marked_items
 from rereader.evals.memory_cli import add_memory
 from rereader.evals.report_cli import add_reports
+from rereader.evals.rows import results_path
 from rereader.evals.suite import load_suite, suite_names
 from rereader.models.base import Head
 from rereader.models.headlist import heads_in_use, read_heads
@@ -50,7 +52,9 @@ def run_suite(
     seeds: Annotated[str | None, typer.Option(help="Seeds in place of the suite's: 0,1,2.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Most items.")] = None,
     max_seconds: Annotated[float | None, typer.Option(min=0, help="Begin no item after this time.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Results; docs/results/SUITE-SPLIT.jsonl by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Results; docs/results/SUITE-SPLIT.jsonl in a checkout by default.")
+    ] = None,
     workspace: Annotated[Path | None, typer.Option(help="Keep the workspace here, so texts are read once.")] = None,
     models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
     model: Annotated[str | None, typer.Option(help="The reader.")] = None,
@@ -72,12 +76,12 @@ def run_suite(
         rereader bench run books --systems bm25,retrieval --workspace bench-workspace
     """
     loaded = load_suite(suite)
-    chosen = loaded.chosen(_names(systems) if systems is not None else None)
-    part = loaded.split if split is None else _split(split)
+    chosen = loaded.chosen(listed(systems) if systems is not None else None)
+    part = loaded.split if split is None else split_named(split)
+    console, path = Console(stderr=True), results_path(out, f"{loaded.name}-{part}")
     served = _served(model, base_url, api_key_env)
     options = with_tokenizer(loaded.options, served, models_dir)
     benchmark = load_benchmark(loaded.benchmark, data_folder_if_set(), options)
-    console, path = Console(stderr=True), out or Path("docs/results") / f"{loaded.name}-{part}.jsonl"
     _warn_of_changes(part, console)
     with _resumable(path), _progress_bar(console) as listener:
         outcome = run_bench(
@@ -106,7 +110,7 @@ def sentences(
     ] = None,
     items: Annotated[int, typer.Option(min=1, help="Most items.")] = 100,
     out: Annotated[
-        Path | None, typer.Option(help="Results; docs/results/sentences-SET-MODEL.jsonl by default.")
+        Path | None, typer.Option(help="Results; docs/results/sentences-SET-MODEL.jsonl in a checkout by default.")
     ] = None,
     models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
 ) -> None:
@@ -120,10 +124,10 @@ def sentences(
     """
     from rereader.evals.sentences import measure_sentences
 
+    path = results_path(out, f"sentences-{source}-{Path(model).name}")
     chosen = marked_items(source, data_folder(), "test")[:items]
     folder = load_config(models_dir=models_dir).models_dir
     lists = _head_lists(heads or ()) or {"in use": heads_in_use(model, folder)[0]}
-    path = out or Path("docs/results") / f"sentences-{source}-{Path(model).name}.jsonl"
     with closing(bind_scorer(model, folder)) as models, _progress_bar(Console(stderr=True)) as listener:
         scorer, told = white_box(models), partial(_told, listener)
         written = measure_sentences(scorer, models.embedder, source, chosen, lists, path, told)
@@ -136,7 +140,9 @@ def attention_costs(
     model: Annotated[str, typer.Option(help="The model that looks and answers.")] = "smollm2-135m",
     repeats: Annotated[int, typer.Option(min=1, help="How often each way is timed.")] = 2,
     published: Annotated[bool, typer.Option(help="Also time the published procedure.")] = True,
-    out: Annotated[Path | None, typer.Option(help="Results; docs/results/replay-costs-MODEL.jsonl by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Results; docs/results/replay-costs-MODEL.jsonl in a checkout by default.")
+    ] = None,
     models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
 ) -> None:
     """Time evidence replay, cold and warm, against reading the text once, and against the published procedure.
@@ -149,7 +155,7 @@ def attention_costs(
     """
     from rereader.evals.replay_costs import replay_costs
 
-    path = out or Path("docs/results") / f"replay-costs-{Path(model).name}.jsonl"
+    path = results_path(out, f"replay-costs-{Path(model).name}")
     folder = load_config(models_dir=models_dir).models_dir
     with closing(bind_scorer(model, folder)) as models, _progress_bar(Console(stderr=True)) as listener:
         told = partial(_told, listener)
@@ -163,7 +169,9 @@ def masking(
     model: Annotated[str, typer.Option(help="The model.")] = "smollm2-135m",
     heads: Annotated[Path | None, typer.Option(help="A list of heads; the one in use by default.")] = None,
     facts: Annotated[int, typer.Option(min=1, help="Facts to plant, each at six places.")] = 10,
-    out: Annotated[Path | None, typer.Option(help="Results; docs/results/masking-MODEL.jsonl by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Results; docs/results/masking-MODEL.jsonl in a checkout by default.")
+    ] = None,
     models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
 ) -> None:
     """Measure how much of planted facts a model still finds with its retrieval heads masked, or as many random ones.
@@ -175,9 +183,9 @@ def masking(
     from rereader.evals.masking import measure_masking
     from rereader.models.local import LocalModel
 
+    path = results_path(out, f"masking-{Path(model).name}")
     folder = load_config(models_dir=models_dir).models_dir
     chosen = read_heads(heads) if heads else heads_in_use(model, folder)[0]
-    path = out or Path("docs/results") / f"masking-{Path(model).name}.jsonl"
     with closing(bind_scorer(model, folder)) as models, _progress_bar(Console(stderr=True)) as listener:
         scorer = white_box(models)
         if not isinstance(scorer, LocalModel):
@@ -297,18 +305,7 @@ def _as_text(outcome: Outcome) -> str:
     return f"{text}{failed}{missing}."
 
 
-def _split(name: str) -> Split:
-    for split in SPLITS:
-        if split == name:
-            return split
-    raise InputError(f"There is no split {name!r}.", f"Choose one of: {', '.join(SPLITS)}.")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _seeds(text: str) -> tuple[int, ...]:
-    if not all(name.isdecimal() for name in _names(text)) or not _names(text):
+    if not all(name.isdecimal() for name in listed(text)) or not listed(text):
         raise InputError(f"Seeds are whole numbers: {text!r} is not.", "Write them as 0,1,2.")
-    return tuple(int(name) for name in _names(text))
+    return tuple(int(name) for name in listed(text))

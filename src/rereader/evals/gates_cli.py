@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from rereader.config import load_config
+from rereader.evals.arguments import listed
 from rereader.evals.data import data_folder
+from rereader.evals.rows import results_path
 from rereader.models.roles import EXTRACTIVE, NONE, RoleNames, default_names
 from rereader.schema import InputError
 
@@ -35,7 +37,7 @@ def add_gates(bench_app: typer.Typer, progress: Progress) -> None:
         ] = None,
         scorer: Annotated[str, typer.Option(help="The model of choose, likelihood and attention.")] = "smollm2-135m",
         out: Annotated[
-            Path | None, typer.Option(help="Results; docs/results/gates-SET-DOCUMENTS.jsonl by default.")
+            Path | None, typer.Option(help="Results; docs/results/gates-SET-DOCUMENTS.jsonl in a checkout by default.")
         ] = None,
         models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
     ) -> None:
@@ -49,9 +51,9 @@ def add_gates(bench_app: typer.Typer, progress: Progress) -> None:
         """
         from rereader.evals.gates import CHEAP, GateBench, measure_gates
 
-        names = tuple(name for name in gate.split(",") if name)
+        names = tuple(listed(gate))
         bench = GateBench(source, documents, names, items, questions, _settings(setting or []))
-        path = out or Path("docs/results") / f"{bench.name}.jsonl"
+        path = results_path(out, bench.name)
         opened = partial(_session, models_dir, scorer if set(names) - set(CHEAP) else NONE)
         with progress() as told:
             written = measure_gates(bench, data_folder(), opened, path, told)

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from rereader.evals.cells import MISSING, difference, interval, mean, plain, table
 from rereader.evals.report import by_set, sources
-from rereader.evals.result_table import control_of, controls_line, item_of, main_score, tokens_of, value_name, values_of
+from rereader.evals.result_table import (
+    control_of,
+    controls_line,
+    item_of,
+    main_score,
+    seconds_of,
+    tokens_of,
+    value_name,
+    values_of,
+)
 from rereader.evals.rows import Row, read_rows
 
 _TOLD = ("source", "documents", "tokens", "lookalikes")
@@ -48,7 +57,7 @@ def _board(rows: Sequence[Row]) -> str:
             interval(means[name]),
             behind,
             mean(values_of(mine, tokens_of), 0),
-            mean([row["wall_seconds"] for row in mine], 1),
+            mean(seconds_of(mine), 1),
             _memory(mine),
         ])  # fmt: skip
     header = ["", "system", "graph", "n", value_name(rows), "to the best", "tokens", "seconds", "memory"]

@@ -46,12 +46,13 @@ class Lookalikes:
     """Makes lookalikes of an item's needles.
 
     Args:
-        taken: Words that no made-up name may be made of.
+        taken: Words that no made-up name may be made of, and numbers that stay those of others.
         rng: Where names and numbers are drawn from.
     """
 
     def __init__(self, taken: Collection[str], rng: Random) -> None:
         self._words = InventedWords(rng, taken)
+        self._taken = taken
         self._rng = rng
 
     def make(self, needles: Sequence[str]) -> tuple[str, ...]:
@@ -65,4 +66,7 @@ class Lookalikes:
 
     def _number(self, found: re.Match[str]) -> str:
         digits = len(found.group())
-        return str(self._rng.randrange(10 ** (digits - 1), 10**digits))
+        while True:
+            number = str(self._rng.randrange(10 ** (digits - 1), 10**digits))
+            if number not in self._taken:
+                return number

@@ -11,11 +11,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from rereader.evals.data import first_fault
+from rereader.evals.rows import RESULTS
 from rereader.schema.errors import InputError
 
 DEFAULT = Path("docs/report.toml")
-RESULTS = Path("docs/results")
-"""Where raw rows lie, below the manifest's root."""
 
 
 class Column(BaseModel):

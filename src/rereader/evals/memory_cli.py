@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from rereader.config import load_config
+from rereader.evals.arguments import listed, split_named
 from rereader.evals.data import data_folder
-from rereader.evals.items import SPLITS, Split
+from rereader.evals.rows import results_path
 from rereader.models.roles import bind_scorer
 from rereader.models.white_box import white_box
 from rereader.schema import InputError
@@ -40,7 +41,7 @@ def add_memory(bench_app: typer.Typer, progress: Progress) -> None:
             Path | None, typer.Option(help="Folder of the blocks; one in the models folder by default.")
         ] = None,
         out: Annotated[
-            Path | None, typer.Option(help="Results; docs/results/memory-squad-MODEL.jsonl by default.")
+            Path | None, typer.Option(help="Results; docs/results/memory-squad-MODEL.jsonl in a checkout by default.")
         ] = None,
         models_dir: Annotated[Path | None, typer.Option(help="Folder of the pulled models.")] = None,
     ) -> None:
@@ -57,32 +58,21 @@ def add_memory(bench_app: typer.Typer, progress: Progress) -> None:
         from rereader.models.headlist import heads_in_use
 
         bench = MemoryBench(
-            _split(split),
-            tuple(_names(scorers)) if scorers else ALL_SCORERS,
-            tuple(map(_ratio, _names(ratios))) if ratios else RATIOS,
+            split_named(split),
+            tuple(listed(scorers)) if scorers else ALL_SCORERS,
+            tuple(map(_ratio, listed(ratios))) if ratios else RATIOS,
             seed,
             limit,
             max_seconds,
             answers,
         )
+        path = results_path(out, f"memory-squad-{Path(model).name}")
         folder = load_config(models_dir=models_dir).models_dir
         heads, _ = heads_in_use(model, folder)
-        path = out or Path("docs/results") / f"memory-squad-{Path(model).name}.jsonl"
         kept = blocks or folder / ".blocks"
         with closing(bind_scorer(model, folder)) as models, progress() as told:
             written = measure_memory(bench, white_box(models), heads, data_folder(), kept, path, told)
         typer.echo(f"{path}: {written} rows written.")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _split(name: str) -> Split:
-    for split in SPLITS:
-        if split == name:
-            return split
-    raise InputError(f"There is no split {name!r}.", f"Choose one of: {', '.join(SPLITS)}.")
 
 
 def _ratio(text: str) -> float:

@@ -7,13 +7,14 @@ from statistics import fmean
 
 import numpy as np
 
+from rereader.evals.cells import MISSING, with_interval
 from rereader.evals.intervals import LEVEL, RESAMPLES, Interval
+from rereader.evals.result_table import item_of
 from rereader.evals.rows import Row
 
 BASE = "raw"
 LEAST_GROUPS = 8
 """Of fewer paragraphs no interval is told: it would look far too narrow."""
-_MISSING = "-"
 Lines = tuple[list[str], list[list[str]]]
 
 
@@ -21,7 +22,7 @@ def memory_table(rows: Sequence[Row]) -> Lines:
     """Header and lines: one for each system."""
     header = ["read", "n", "log-probability", f"difference from {BASE}", "contained", f"difference from {BASE}"]
     header += ["F1", "exact", "right paragraph", "places", "bytes per token", "seconds"]
-    base = {_item(row): row for row in rows if row["system"] == BASE}
+    base = {item_of(row): row for row in rows if row["system"] == BASE}
     lines = []
     for system in dict.fromkeys(row["system"] for row in rows):
         mine = [row for row in rows if row["system"] == system]
@@ -29,19 +30,19 @@ def memory_table(rows: Sequence[Row]) -> Lines:
         line += [_mean(mine, "contained"), _gain(mine, base, "contained"), _mean(mine, "f1"), _mean(mine, "exact")]
         line += [_mean(mine, "chosen_right"), _mean(mine, "places", 0), _mean(mine, "bytes_per_token", 0)]
         lines.append([*line, _mean(mine, "seconds")])
-    told = [place for place in range(len(header)) if any(line[place] != _MISSING for line in lines)]
+    told = [place for place in range(len(header)) if any(line[place] != MISSING for line in lines)]
     return [header[place] for place in told], [[line[place] for place in told] for line in lines]
 
 
 def memory_kinds(rows: Sequence[Row], field: str) -> Lines:
     """Header and lines: the difference of a field from reading the text, for each kind of answer."""
     kinds = sorted({row["kind"] for row in rows})
-    base = {_item(row): row for row in rows if row["system"] == BASE}
+    base = {item_of(row): row for row in rows if row["system"] == BASE}
     lines = []
     for system in dict.fromkeys(row["system"] for row in rows):
         parts = [[row for row in rows if row["system"] == system and row["kind"] == kind] for kind in kinds]
         cells = [_mean(part, field) if system == BASE else _gain(part, base, field) for part in parts]
-        if set(cells) != {_MISSING}:
+        if set(cells) != {MISSING}:
             lines.append([system, *cells])
     counts = [sum(row["kind"] == kind for row in base.values()) for kind in kinds]
     return ["read", *(f"{kind} ({count})" for kind, count in zip(kinds, counts, strict=True))], lines
@@ -71,21 +72,17 @@ def grouped_interval(values: Sequence[tuple[str, float]], seed: int = 0) -> Inte
 
 def _gain(rows: Sequence[Row], base: dict[tuple[int, str], Row], field: str) -> str:
     """Difference on the same questions, in bold where its interval leaves zero out."""
-    pairs = [(row, base[_item(row)]) for row in rows if _item(row) in base and row["system"] != BASE]
+    pairs = [(row, base[item_of(row)]) for row in rows if item_of(row) in base and row["system"] != BASE]
     values = [(row["text"], row[field] - other[field]) for row, other in pairs if field in row and field in other]
     if not values:
-        return _MISSING
+        return MISSING
     found = grouped_interval(values)
     if found is None:
         return f"{fmean(value for _, value in values):+.2f}"
-    shown = f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+    shown = with_interval(found, "+.2f")
     return f"**{shown}**" if found.excludes_zero else shown
 
 
 def _mean(rows: Sequence[Row], field: str, digits: int = 2) -> str:
     values = [row[field] for row in rows if field in row]
-    return f"{fmean(values):,.{digits}f}" if values else _MISSING
-
-
-def _item(row: Row) -> tuple[int, str]:
-    return row["seed"], row["item"]
+    return f"{fmean(values):,.{digits}f}" if values else MISSING

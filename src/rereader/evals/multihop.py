@@ -2,8 +2,9 @@
 
 A text holds the paragraphs of one question, or of several, among those of others, in an order drawn for every text and
 seed, so that gold paragraphs stand anywhere (in the published data they stand at the same places in all items). Gold
-spans are the sentences that are noted as supporting facts. With several questions to a text, what a graph makes of
-the text before it is asked is paid for once, as a user would pay for it.
+spans are the sentences that are noted as supporting facts; another paragraph may hold the answer, too, as in the
+published data (``rulerhqa`` leaves such strangers out). With several questions to a text, what a graph makes of the
+text before it is asked is paid for once, as a user would pay for it.
 """
 
 from __future__ import annotations

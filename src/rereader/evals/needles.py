@@ -37,7 +37,8 @@ class NeedleOptions(Frozen):
     """Options of the suite.
 
     Args:
-        tokens: Size of a haystack.
+        tokens: Tokens that a haystack has at least; it ends with a whole paragraph, which of 4 thousand tokens is up to
+            5% more (``needles_made`` cuts it).
         group: Most items in one haystack.
         gap: Sentences between two needles.
         answer_budget: Most words of an answer that count.

@@ -28,6 +28,8 @@ _ON_WHITE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "
 _ON_DARK = ("#58a6ff", "#ff8c42", "#3fd69b", "#f0a3d1", "#f2cc60", "#9ad8ff", "#b392f0", "#b0b8c0", "#ff7b9c")
 _STEPS = (1, 2, 5)
 """Where a logarithmic axis has ticks between powers of ten."""
+_TOP = 1.02
+"""End of an axis of shares: a mark at 1 is drawn whole."""
 _WIDE = 200
 """From this ratio of its ends on an axis has ticks at powers of ten only."""
 
@@ -60,6 +62,7 @@ class Panel:
         log_y: Whether y is.
         joined: Whether a series' points are joined by a line.
         front: ``(x, y)`` of the points that no other one beats, joined by a step.
+        share: Whether y is a share, whose axis ends at 1.
     """
 
     title: str
@@ -70,6 +73,7 @@ class Panel:
     log_y: bool = False
     joined: bool = True
     front: tuple[tuple[float, float], ...] = ()
+    share: bool = False
 
 
 def fingerprint(panels: Sequence[Panel], title: str = "") -> str:
@@ -156,6 +160,8 @@ def _finish(axes: Axes, panel: Panel, look: dict[str, str]) -> None:
             _plain_ticks(axis)
         else:
             bound(min(low, 0.0))
+    if panel.share:
+        axes.set_ylim(0.0, _TOP)
     axes.set_title(panel.title, color=look["ink"], fontsize=11)
     axes.set_xlabel(panel.x, color=look["ink"])
     axes.set_ylabel(panel.y, color=look["ink"])

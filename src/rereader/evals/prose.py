@@ -1,8 +1,8 @@
 """Measured numbers in the prose of a page, and the notes beside it that say where they come from.
 
-A number counts as measured if it has decimals, a percent sign, or a unit of time, of memory or ``times`` behind it;
-other whole numbers are settings, sizes and counts. Code, links and generated blocks are left out. A note is an HTML
-comment behind a paragraph, list or table:
+A number counts as measured if it has decimals, a percent sign, or a unit of time, of memory, of speed or ``times``
+behind it; other whole numbers are settings, sizes and counts. Code, links and generated blocks are left out. A note is
+an HTML comment behind a paragraph, list or table:
 
     <!-- rows
     0.91 = cell("needles-crowded", "Evidence recall", "all", "memory-extract")
@@ -29,7 +29,7 @@ _HIDDEN = (
     re.compile(r"<[^>]*>"),
 )
 _CLAIM = re.compile(r"(?P<numbers>[^=:]+?)\s*(?P<sign>[=:])(?P<value>.*)")
-_UNIT = r"(?:s|ms|seconds?|minutes?|hours?|kB|MB|GB|bytes|times|percent)"
+_UNIT = r"(?:s|ms|seconds?|minutes?|hours?|days?|kB|MB|GB|[KMG]iB|bytes|tokens a second|times|percent)"
 _MEASURED = re.compile(
     rf"(?<![\w.,])[+-]?(?:\d[\d,]*\.\d+(?:%|\b)|\d[\d,]*%|\d[\d,]*(?=\s{_UNIT}\b|,\s(?:\d[\d,]*\sand\s)?\d[\d,]*\s{_UNIT}\b"
     rf"|\s(?:to|and|or)\s\d[\d,]*(?:\.\d+)?\s{_UNIT}\b))"
@@ -94,7 +94,9 @@ def without_code(page: str) -> str:
 
 
 def says(number: str, value: float) -> bool:
-    """Whether a number in prose is this value, rounded to its decimals; signs are left to the words around it."""
+    """Whether a number in prose is this value, rounded to its decimals; one without a sign leaves it to the words."""
+    if number[0] in "+-" and value and (value < 0) != (number[0] == "-"):
+        return False
     digits = number.strip("+-%").replace(",", "")
     decimals = len(digits.partition(".")[2])
     shown = abs(value) * (100 if number.endswith("%") else 1)

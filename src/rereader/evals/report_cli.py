@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from rereader.evals.arguments import listed
 from rereader.evals.manifest import DEFAULT, load_manifest
 from rereader.evals.markdown_blocks import update_file
 from rereader.schema import InputError
@@ -50,7 +51,7 @@ def add_reports(bench_app: typer.Typer, bar: Bar) -> None:
             return
         if (into is None) != (marker is None):
             raise InputError("--into and --marker belong together.", "Give both, or neither to print the tables.")
-        chosen = [name.strip() for name in (systems or "").split(",") if name.strip()]
+        chosen = listed(systems)
         from rereader.evals.report import render  # numpy, which the help of all commands does without
 
         table = render(files, baseline, brief=brief, systems=chosen)

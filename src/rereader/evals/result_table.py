@@ -114,7 +114,9 @@ class ResultTables:
         quotes = sum(len(row["evidence"]) for row in self._rows)
         note += f" {quotes - false} of {quotes} verified passages equal their source slice."
         failures = f" {failed} calls failed and count as wrong." if failed else ""
-        return note + failures + self._ingest()
+        stored = sum(map(from_cache, self._rows))
+        told = f" {stored} answers rest on stored replies and count for no seconds." if stored else ""
+        return note + failures + told + self._ingest()
 
     def _ingest(self) -> str:
         """What reading the texts in has cost."""
@@ -137,7 +139,7 @@ class ResultTables:
             "F1": lambda rows: mean(values_of(rows, score("f1"))),
             "declined": lambda rows: mean(values_of(rows, score("declined"))),
             "decline AUROC": _decline_auroc,
-            "seconds": lambda rows: mean(values_of(rows, lambda row: row["wall_seconds"]), 1),
+            "seconds": lambda rows: mean(seconds_of(rows), 1),
             "tokens": lambda rows: mean(values_of(rows, tokens_of), 0),
             "serial depth": lambda rows: mean(values_of(rows, lambda row: row["usage"].get("serial_depth")), 1),
         }
@@ -206,6 +208,17 @@ def tokens_of(row: Row) -> float | None:
     """Tokens that models read and wrote for a question; ``None`` of a failed call."""
     usage = row["usage"]
     return usage["prompt_tokens"] + usage["completion_tokens"] if usage else None
+
+
+def from_cache(row: Row) -> bool:
+    """Whether any reply was a stored one, so that the row's seconds are not those that its answer takes."""
+    return bool(row["usage"].get("cached_calls"))
+
+
+def seconds_of(rows: Sequence[Row]) -> list[float]:
+    """Seconds of the questions whose replies were all computed; none where those are fewer than half of the rows."""
+    paid = [float(row["wall_seconds"]) for row in rows if not from_cache(row)]
+    return paid if 2 * len(paid) >= len(rows) else []
 
 
 def values_of(rows: Iterable[Row], value: Value) -> list[float]:

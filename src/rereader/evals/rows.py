@@ -12,14 +12,27 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rereader.schema.errors import StoreError
+from rereader.schema.errors import InputError, StoreError
 
+RESULTS = Path("docs/results")
+"""Where raw rows lie in a checkout."""
 Row = dict[str, Any]
 RowKey = tuple[str, str, int, str, str, str]
 
 
 FAILED = "failed"
 """Status of a row whose call failed: it counts as wrong, and is measured again by the next run."""
+
+
+def results_path(out: Path | None, name: str) -> Path:
+    """The file that rows go to: ``out``, or ``NAME.jsonl`` among the raw rows of the checkout that one stands in.
+
+    Raises:
+        InputError: If neither is there.
+    """
+    if out is None and not RESULTS.is_dir():
+        raise InputError(f"There is no folder {RESULTS} here for the rows.", "Name a file for them with --out.")
+    return out or RESULTS / f"{name}.jsonl"
 
 
 def row_key(row: Mapping[str, Any]) -> RowKey:

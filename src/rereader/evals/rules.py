@@ -83,12 +83,11 @@ def truth(item: Item, said: str) -> dict[str, float]:
 def labels(item: Item, said: str) -> dict[str, float]:
     """BABILong's rule (arXiv 2406.10149): of the task's labels the first sentence names the right ones and no other.
 
-    Labels that the question names do not count. Labels are whole words here, substrings in the published scorer.
-    ``meta`` holds the ``labels`` of the task; an answer of several labels joins them with commas.
+    Labels are whole words here, substrings in the published scorer. ``meta`` holds the ``labels`` of the task that
+    the question does not name; an answer of several labels joins them with commas.
     """
     sentence = said.lower().strip().partition(".")[0]
-    known = [label for label in item.meta["labels"] if not _names(item.question, label)]
-    named = {label for label in known if _names(sentence, label)}
+    named = {label for label in item.meta["labels"] if names(sentence, label)}
     return {OWN: float(any(named == set(gold.split(",")) for gold in item.answers))}
 
 
@@ -141,11 +140,12 @@ def chosen(said: str, options: Sequence[str]) -> int | None:
     letters = {ord(found[0] or found[1]) - ord("A") for found in _LETTER.findall(said)}
     places = {letter for letter in letters if letter < len(options)}
     if not places:
-        places = {at for at, option in enumerate(options) if _names(said, option)}
+        places = {at for at, option in enumerate(options) if names(said, option)}
     return places.pop() if len(places) == 1 else None
 
 
-def _names(said: str, wording: str) -> bool:
+def names(said: str, wording: str) -> bool:
+    """Whether a wording stands in what is said, both normalised, as whole words."""
     return holds(normalise(said), normalise(wording))
 
 

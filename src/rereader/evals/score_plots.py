@@ -9,29 +9,30 @@ from statistics import fmean
 from rereader.evals.intervals import mean_interval
 from rereader.evals.panels import Panel, Series
 from rereader.evals.report import chosen_rows
-from rereader.evals.result_table import main_score, tokens_of, value_name, values_of
+from rereader.evals.result_table import from_cache, main_score, seconds_of, tokens_of, value_name, values_of
 from rereader.evals.rows import Row, read_rows
 from rereader.schema.errors import InputError
 
-Cost = Callable[[Row], float | None]
+Cost = Callable[[Sequence[Row]], float | None]
+"""What a system's rows cost in all, or a question on average."""
 _APART = 1.02
 """Ratio of the dearest to the cheapest from which on a cost is shown."""
 _LENGTHS = ("tokens", "documents", "length")
 """Facts of a benchmark's data that say how long its texts are, the first that is there."""
 
 
-def _seconds(row: Row) -> float | None:
-    return float(row["wall_seconds"])
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
 
 
-def _gigabytes(row: Row) -> float | None:
-    found = row["usage"].get("peak_host_bytes")
-    return found / 1e9 if found else None
+def _gigabytes(rows: Sequence[Row]) -> float | None:
+    return max((found / 1e9 for row in rows if (found := row["usage"].get("peak_host_bytes"))), default=None)
 
 
+_SECONDS = "seconds a question"
 _COSTS: dict[str, Cost] = {
-    "tokens a question": tokens_of,
-    "seconds a question": _seconds,
+    "tokens a question": lambda rows: _mean(values_of(rows, tokens_of)),
+    _SECONDS: lambda rows: _mean(seconds_of(rows)),
     "peak memory, GB": _gigabytes,
 }
 
@@ -40,25 +41,36 @@ def frontier_panels(paths: Sequence[Path]) -> list[Panel]:
     """The main score of every system against each cost; one that does not tell systems apart is left out.
 
     Tokens and seconds are means over questions, memory is the most of any (all systems of a run share a process, so it
-    tells only what runs apart took); reading a text in is not counted.
+    tells only what runs apart took); reading a text in is not counted. Answers that rest on stored replies count for no
+    seconds, and a system with few others has no point there; how many they are stands below the axis.
     """
     rows = chosen_rows(paths)
     value, y = main_score(rows), value_name(rows)
+    stored = sum(map(from_cache, rows))
     panels = []
     for name, cost in _COSTS.items():
         series = []
         for system in dict.fromkeys(row["system"] for row in rows):
             mine = [row for row in rows if row["system"] == system]
-            score, paid = mean_interval(values_of(mine, value)), values_of(mine, cost)
-            if score is not None and paid:
-                x = max(paid) if cost is _gigabytes else fmean(paid)
-                series.append(Series(system, ((x, score.mean),), ((score.low, score.high),)))
+            score, paid = mean_interval(values_of(mine, value)), cost(mine)
+            if score is not None and paid is not None:
+                series.append(Series(system, ((paid, score.mean),), ((score.low, score.high),)))
         points = [point for one in series for point in one.points]
         least, most = min((x for x, _ in points), default=0.0), max((x for x, _ in points), default=0.0)
         if most > _APART * least:
+            x = f"{name}\n(without {stored} of {len(rows)} that rest on stored replies)" if stored else name
             spread = 0 < least < most / 20
-            front = tuple(unbeaten(points))
-            panels.append(Panel(f"{y} by {name}", name, y, tuple(series), log_x=spread, joined=False, front=front))
+            panels.append(
+                Panel(
+                    f"{y} by {name}",
+                    x if name == _SECONDS else name,
+                    y,
+                    tuple(series),
+                    log_x=spread,
+                    joined=False,
+                    front=tuple(unbeaten(points)),
+                )
+            )
     return panels
 
 
@@ -95,7 +107,7 @@ def length_panels(paths: Sequence[Path]) -> list[Panel]:
         scored = {x: score for x, rows in sorted(lengths.items()) if (score := mean_interval(values_of(rows, value)))}
         points = tuple((x, score.mean) for x, score in scored.items())
         series.append(Series(system, points, tuple((score.low, score.high) for score in scored.values())))
-    return [Panel(f"{y} by length", f"{name} of a text", y, tuple(series), log_x=True)]
+    return [Panel(f"{y} by length", f"{name} of a text", y, tuple(series), log_x=True, share=True)]
 
 
 def length_of(path: Path) -> tuple[str, float]:

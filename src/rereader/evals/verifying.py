@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from rereader.evals.expressions import Figures
@@ -12,6 +13,9 @@ from rereader.evals.markdown_blocks import block_of, markers_in
 from rereader.evals.prose import Claim, Paragraph, paragraphs, says, without_code
 from rereader.evals.regenerating import Told, make_block, stale_pictures
 from rereader.schema.errors import InputError
+
+Place = tuple[int, str]
+"""A number as it stands on a page, and its line before it."""
 
 
 def faults(manifest: Manifest, told: Told) -> list[str]:
@@ -68,16 +72,32 @@ def _of_paragraph(
 ) -> Iterator[str]:
     """Lines that begin with the number of the line."""
     measured = paragraph.measured(exempt)
-    claimed = {number for claim in paragraph.claims for number in claim.numbers}
-    for line, number in dict.fromkeys(measured):
-        if number not in claimed:
-            yield f"{line}: {number} has no row behind it; write a note, or name it among the exempt."
-    standing = {number for _, number in measured}
+    claimed = [(claim.line, number) for claim in paragraph.claims for number in claim.numbers]
+    yield from _unmatched(measured, claimed)
     for claim in paragraph.claims:
-        for number in claim.numbers:
-            if number not in standing:
-                yield f"{claim.line}: {number} does not stand in the paragraph before this note."
         yield from _of_claim(manifest, claim, figures)
+
+
+def _unmatched(measured: Sequence[Place], claimed: Sequence[Place]) -> Iterator[str]:
+    """Numbers of a paragraph that its notes do not name, and the other way round; else the first out of its order.
+
+    Notes name the numbers in the paragraph's order, each as often as it stands there: if only the set counted, two
+    that changed places would both be claimed.
+    """
+    noted, standing = ({number for _, number in places} for places in (claimed, measured))
+    unclaimed = [place for place in dict.fromkeys(measured) if place[1] not in noted]
+    strange = [place for place in claimed if place[1] not in standing]
+    yield from (
+        f"{line}: {number} has no row behind it; write a note, or name it among the exempt."
+        for line, number in unclaimed
+    )
+    yield from (f"{line}: {number} does not stand in the paragraph before this note." for line, number in strange)
+    if unclaimed or strange:
+        return
+    for (line, number), (_, other) in zip_longest(measured, claimed, fillvalue=(0, "nothing")):
+        if number != other:
+            yield f"{line}: the notes have {other} where the paragraph has {number}; they go through it in its order."
+            return
 
 
 def _of_claim(manifest: Manifest, claim: Claim, figures: Figures) -> Iterator[str]:

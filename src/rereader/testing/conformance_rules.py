@@ -149,7 +149,7 @@ def costs(trial: Trial) -> Iterator[str]:
 
 
 def _calls(cost: StageCost) -> int:
-    return sum(work.calls for work in cost.works if work.kind in ("generate", "score"))
+    return sum(work.calls_at_most for work in cost.works if work.kind in ("generate", "score"))
 
 
 def facts_before(room: Room) -> Facts:
