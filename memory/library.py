@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from rereader.memory.database import Database, translated
 from rereader.memory.documents import DocumentStore
 from rereader.memory.fulltext import FullText
 from rereader.memory.heat import Heat, heats
-from rereader.memory.locks import held, lock_at, taken
+from rereader.memory.locks import alone, held, lock_at, taken
 from rereader.memory.parts import PartStore
 from rereader.memory.records import RecordStore
 from rereader.memory.removing import delete_owned
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _TURN_SECONDS = 0.5
 """How long a process waits for another before it looks whether to give up."""
+_ASKING_SECONDS = 1.0
+"""How long somebody may hold the lock of a run who only asks whether it is at work."""
 NOT_ERASED = (
     "What was deleted still stands in the library's files, since another process reads an older state of them (a "
     "backup, say). When it has ended, run: rereader gc"
@@ -138,6 +140,15 @@ class Library:
     def is_at_work(self, run_id: str) -> bool:
         """Whether a process is running this run now."""
         return held(self.run_lock(run_id))
+
+    def working_on(self, run_id: str) -> AbstractContextManager[None]:
+        """Hold the lock of a run, so that it is at work.
+
+        Raises:
+            AtWork: If another one has it, for longer than somebody who only asks whether it is at work.
+        """
+        told = f"Run {run_id} is at work, here or in another process."
+        return alone(self.run_lock(run_id), told, "Wait for it to end.", _ASKING_SECONDS)
 
     def run_lock(self, run_id: str) -> Path:
         """The lock that a process holds while it runs a run."""

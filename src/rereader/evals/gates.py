@@ -253,7 +253,7 @@ def _scores(asked: Asked, gate: str) -> Scores:
 
 def _bm25(asked: Asked) -> Scores:
     best: Scores = {}
-    passages = bm25_passages(asked.context, asked.targets, as_query(asked.question))
+    passages = bm25_passages(asked.context, asked.targets, as_query(asked.question, asked.context.settings.beside))
     for target in asked.targets:
         identities = [identity for position, identity in passages if position == target.position]
         for identity, passage in asked.context.library.chunks.passages_by_id(target.chunking, identities).items():

@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from rereader.config import Config, load_config
 from rereader.graphs.registry import get_graph
 from rereader.memory.database import translated
 from rereader.memory.library import Library
-from rereader.memory.locks import alone
 from rereader.memory.runs import Run
 from rereader.models.base import Cancel
 from rereader.models.files import make_private
@@ -44,7 +43,6 @@ from rereader.schema.usage import total
 Listen = Callable[[Event], None]
 DEFAULT_GRAPH = "compressed-memory"
 _RECURSION_LIMIT = 1_000_000
-_LOCK_SECONDS = 1.0
 
 
 def ignore(_event: Event) -> None:
@@ -225,7 +223,7 @@ class Session:
         changes = Changes(edits, question, settings or {}, budget)
         with loads_told(self.models, listen):
             plan = plan_fork(self, find_point(self.library, run_id, step), changes)
-        with self._at_work(plan.id):  # from its first file on, so that nobody takes that for a leftover
+        with self.library.working_on(plan.id):  # from its first file on, so that nobody takes that for a leftover
             run = make_fork(self.library, plan)
             return run.answer or self._go_on(run.id, resumed=True, listen=listen, cancel=cancel)
 
@@ -261,13 +259,8 @@ class Session:
             check_blocks(self.models, settings)
 
     def _execute(self, run: Run, *, resumed: bool, listen: Listen, cancel: Cancel | None) -> Answer:
-        with self._at_work(run.id):
+        with self.library.working_on(run.id):
             return self._go_on(run.id, resumed=resumed, listen=listen, cancel=cancel)
-
-    def _at_work(self, run_id: str) -> AbstractContextManager[None]:
-        """Hold the lock of a run; somebody who only asks whether it is at work shares it for a moment."""
-        told = f"Run {run_id} is at work, here or in another process."
-        return alone(self.library.run_lock(run_id), told, "Wait for it to end.", _LOCK_SECONDS)
 
     def _go_on(self, run_id: str, *, resumed: bool, listen: Listen, cancel: Cancel | None) -> Answer:
         run = self.library.runs.get(run_id)  # what had the lock before may have ended or removed it
