@@ -102,7 +102,7 @@ def most_pages(settings: Any, document: DocumentFacts) -> int:
     if known:
         return known
     half = settings.max_words / 2
-    least = half if settings.pagination == "uniform" else min(float(settings.min_words), half)
+    least: float = half if settings.pagination == "uniform" else min(settings.min_words, half)
     return 1 + math.floor(max(document.tokens, document.characters / LONGEST_WORD) / least)
 
 

@@ -20,7 +20,7 @@ from rereader.agents.context import Work
 from rereader.agents.fixing import fixed_by
 from rereader.agents.indexer import index
 from rereader.agents.retriever import retrieve
-from rereader.agents.settings import RankingSettings
+from rereader.agents.settings import RankingSettings, Share
 from rereader.graphs.registry import reading_graph
 from rereader.graphs.routing import Graph, connect, new_graph
 
@@ -32,10 +32,14 @@ class RetrievalSettings(RankingSettings):
     Args:
         ranker: Which ranking to use.
         memory: What is embedded; retrieval works on raw passages.
+        bm25_weight: Weight of the words, as a power of their share, beside the cosine.
+        beside: What a word of the question counts that stands in a neighbouring passage only.
     """
 
     ranker: Annotated[Literal["fused", "bm25", "embedding"], fixed_by("index", "retrieve")] = "fused"
     memory: Annotated[Literal["raw"], fixed_by("index")] = "raw"
+    bm25_weight: Annotated[float, fixed_by("retrieve")] = 1.5
+    beside: Annotated[Share, fixed_by("retrieve")] = 0.6
 
 
 @reading_graph("retrieval", system="BM25 + embedding", honesty="baseline", settings=RetrievalSettings)

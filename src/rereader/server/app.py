@@ -19,9 +19,6 @@ from rereader.server.routes import about, documents, jobs, pages, runs
 
 _LARGE = 4_096
 """Bytes from which on an answer is compressed."""
-_THREADS = 8
-"""Requests that are worked on at once: they share one connection to the library, and each thread keeps for good the
-memory that its largest answer took."""
 
 _FAILURES: dict[int | str, dict[str, Any]] = {
     401: {"model": Failure, "description": "The key is missing or wrong."},
@@ -41,7 +38,6 @@ def make_app(backend: Backend, rules: Rules) -> Guard:
 
     @asynccontextmanager
     async def running(_app: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
         backend.desk.start()
         try:
             yield

@@ -31,6 +31,9 @@ _WITHOUT = frozenset({EXTRACTIVE, NONE, HASHING})
 class Backend:
     """The server's state.
 
+    ``listing`` is held by who puts a list of all runs together: that takes several times the memory of its text, which
+    many at once would multiply, and none of them would be faster.
+
     Args:
         config: Workspace, folders and the usual graph.
         names: The models that the server was started with.
@@ -45,6 +48,7 @@ class Backend:
         self.folders = config.private_folders
         self.desk = Desk(open_session, self.folders)
         self.uploads = Uploads()
+        self.listing = threading.Lock()
         self._looking = OneSession(open_session)
         self._look = threading.Lock()
 

@@ -44,7 +44,8 @@ MOST_RECORDS = 200
 @router.get("", response_model=list[ListedRun])
 def list_runs(backend: Served) -> Response:
     """Every run, forks and follow-ups below the run that they are of."""
-    return JsonRows(listed_runs(backend.library, backend.folders))
+    with backend.listing:
+        return JsonRows(listed_runs(backend.library, backend.folders))
 
 
 @router.post("", status_code=202, response_model=Accepted)
