@@ -185,7 +185,7 @@ class RunContext:
     def caller(self, role: str) -> Caller | None:
         """The model of a role (reader, gister or scorer), or ``None`` where it is switched off."""
         model: LanguageModel | None = getattr(self.models, role)
-        return Caller(role, model, self.library.calls, self.log) if model else None
+        return Caller(role, model, self.library.calls, self.log, self._storing_next) if model else None
 
     def need(self, role: str) -> Caller:
         """The model of a role.
@@ -244,8 +244,15 @@ class RunContext:
             yield
 
     def take_up(self) -> None:
-        """Charge the step with what it stored before it was killed."""
+        """Charge the step with what it stored before it was killed.
+
+        Only a batch that failed has calls and no depth: the step asks for it again, and its calls are charged then.
+        """
+        self.log.paid.clear()
         for usage, calls in self.library.parts.of_step(self.run_id, self.step):
+            if calls and not usage.serial_depth:
+                self.log.paid |= {(call.method, call.prompt_sha256) for call in calls}
+                continue
             self.usage.add(usage)
             self.meter.charge(tokens=usage.total_tokens, calls=usage.calls)
             self.log.calls.extend(calls)
