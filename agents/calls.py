@@ -189,7 +189,7 @@ class Caller:
             found = self.model.attention(batch.prompts[0], heads, stop, keep, whole=whole)
             row = cue.of(found, [found.ranges[place] for place in asked])
             scores = TokenScores(tuple(row[slice(*found.ranges[place])] for place in places), found.read)
-            self._log.note("score", self.model.name, started + self.model.waited, amount=found.read, calls=1)
+            self._log.note("score", self.model.name, started + self.model.idle, amount=found.read, calls=1)
             return [scores]
 
         settings: dict[str, Any] = {"heads": [list(head) for head in heads], "cue": cue.name, "slot": slot}
@@ -352,11 +352,11 @@ class Caller:
             raise
 
     def _begin(self) -> float:
-        """When work begins, less what the model has waited so far: what it waits from now on is to be added."""
-        return time.monotonic() - self.model.waited
+        """When work begins, less what the model was idle so far: what it is from now on is to be added."""
+        return time.monotonic() - self.model.idle
 
     def _note(self, kind: str, batch: _Batch, todo: Sequence[int], started: float, written: int = 0) -> None:
-        begun, tokens = started + self.model.waited, sum(batch.sizes[i] for i in todo)
+        begun, tokens = started + self.model.idle, sum(batch.sizes[i] for i in todo)
         self._log.note(kind, self.model.name, begun, amount=tokens, written=written, calls=len(todo))
 
     def _charge(self, prompt_tokens: int, completion_tokens: int, *, cached: bool) -> None:

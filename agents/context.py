@@ -37,10 +37,7 @@ from rereader.schema import (
     Span,
     Usage,
 )
-from rereader.schema.usage import difference
-
-WAITING = "waiting"
-"""What seconds are charged to in which a step's models could not compute; they are no part of what its stage takes."""
+from rereader.schema.usage import WAITING, difference
 
 
 class ReadingState(TypedDict, total=False):
@@ -116,6 +113,10 @@ class RoleModels(Protocol):
     @property
     def waited(self) -> float:
         """Seconds that calls of the loaded models have waited so far; see :attr:`LanguageModel.waited`."""
+
+    @property
+    def loading(self) -> Mapping[str, float]:
+        """Seconds that calls have spent so far on loading weights, by model; see :attr:`LanguageModel.loading`."""
 
 
 class Closing(Protocol):
@@ -261,15 +262,18 @@ class RunContext:
         """What identifies the run's way of cutting documents."""
         return f"{self.settings.cut};tokens={self.counter.name}"
 
-    def worked(self, clock: float, seconds: float, waited: float) -> list[dict[str, Any]]:
+    def worked(self, clock: float, seconds: float, waited: float, loading: Mapping[str, float]) -> list[dict[str, Any]]:
         """What the step did and how long each part took, so that later runs can be foretold.
 
         Args:
             clock: When the step began (``time.monotonic``).
             seconds: How long it took; what no part accounts for is the ``rest``.
             waited: How long of that its models waited.
+            loading: What calls had spent on loading weights when it began, by model.
         """
         loads = [Done("load", name, load) for name, began, load in self.models.loads if began >= clock]
+        late = {name: load - loading.get(name, 0.0) for name, load in self.models.loading.items()}
+        loads += [Done("load", name, load, calls=1) for name, load in late.items() if load > 0]
         done = [*self.log.done, *loads, *([Done(WAITING, "", waited)] if waited else [])]
         rest = max(0.0, seconds - sum(part.seconds for part in done))
         length = sum(document.length for document in self.documents)
@@ -320,7 +324,8 @@ def node(name: str, work: Work) -> Node:
         before = context.usage.model_copy(deep=True)
         context.take_up()
         warned = len(context.warnings) if number > 1 else 0  # the first step keeps what was said before it
-        started, clock, waiting = time.time(), time.monotonic(), context.models.waited
+        started, clock = time.time(), time.monotonic()
+        waiting, loading = context.models.waited, context.models.loading
         try:
             outcome = work(state, context)
         except Interrupted as error:  # a model knows of no run
@@ -331,7 +336,7 @@ def node(name: str, work: Work) -> Node:
             context.warn(str(error))
             outcome = Outcome({"status": "budget_spent"}, {"stopped": error.message})
         seconds, waited = time.monotonic() - clock, context.models.waited - waiting
-        work_done = context.worked(clock, seconds, waited)
+        work_done = context.worked(clock, seconds, waited, loading)
         detail = {**outcome.detail, "warnings": context.warnings[warned:], "work": work_done}
         if number == 1 and context.estimate:
             detail["estimate"] = dict(context.estimate)
