@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rereader.memory.runs import Call
-from rereader.models.base import Cancel
+from rereader.models.base import Cancel, Prompt
+from rereader.prompts.loader import prompt_sha256
 from rereader.schema import BudgetMeter, Interrupted, Usage
 
 
@@ -49,10 +50,24 @@ class CallLog:
     calls: list[Call] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
     warn: Callable[[str], None] = field(default=lambda _text: None)
+    paid: set[tuple[str, str]] = field(default_factory=set)
+    """Method and prompt of what batches of this step had finished when they failed, in an earlier attempt at it."""
 
     def note(self, kind: str, model: str, started: float, *, amount: float, written: int = 0, calls: int = 0) -> None:
         """Write down finished work that began at ``started`` (``time.monotonic``)."""
         self.done.append(Done(kind, model, time.monotonic() - started, amount, written, calls))
+
+    def paid_before(self, method: str, prompts: Sequence[Prompt]) -> set[int]:
+        """Positions of the prompts that an earlier attempt at the step paid for, each told of once.
+
+        They come from the cache, but the run has made them: they are charged as made.
+        """
+        if not self.paid:
+            return set()
+        asked = [(method, prompt_sha256(prompt)) for prompt in prompts]
+        found = {i for i, one in enumerate(asked) if one in self.paid}
+        self.paid.difference_update(asked)
+        return found
 
     @contextmanager
     def stopping(self) -> Iterator[Cancel]:

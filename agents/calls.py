@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -58,6 +58,9 @@ Run = Callable[[Sequence[int], Cancel], Sequence[T]]
 """Calls the model for the positions that no reply was found for, until told to stop."""
 Pack = Callable[[T], bytes]
 """What of a result is stored."""
+Settle = Callable[[int, bytes, bool], None]
+"""Charges and writes down the reply to the request at a position; told whether it came from the cache."""
+Storing = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,23 @@ class Caller:
 
     Every method is one batch: ``serial_depth`` grows by one for each, since its calls do not depend on one another.
     Batches are fixed by their inputs before the cache is read.
+
+    Args:
+        role: The role.
+        model: Its model.
+        cache: Where replies are kept.
+        log: What is charged.
+        storing: What is stored and charged inside is kept together, or not at all.
     """
 
-    def __init__(self, role: str, model: LanguageModel, cache: CallCache, log: CallLog) -> None:
+    def __init__(
+        self, role: str, model: LanguageModel, cache: CallCache, log: CallLog, storing: Storing = nullcontext
+    ) -> None:
         self.role = role
         self.model = model
         self._cache = cache
         self._log = log
+        self._storing = storing
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Generation]:
         """Reply to each request.
@@ -101,19 +114,16 @@ class Caller:
             self._note("generate", batch, todo, started, sum(reply.completion_tokens for reply in replies))
             return replies
 
+        def settle(i: int, reply: bytes, cached: bool) -> None:
+            said = unpack_generation(reply)
+            tokens = said.prompt_tokens, said.completion_tokens
+            self._charge(*tokens, cached=cached)
+            self._record("generate", requests[i], said.text, *tokens, cached=cached)
+
         batch = self._batch(requests)
         every = [settings] * len(requests)
-        replies = self._replies("generate", batch, every, sampling.max_new_tokens, run, pack_generation)
-        generations = [unpack_generation(reply) for reply, _ in replies]
-        read = [generation.prompt_tokens for generation in generations]
-        # An endpoint counts more exactly afterwards than we can before; a batch of it may pass the budget by the error.
-        self._log.meter.refund(tokens=sum(batch.sizes) - sum(read))
-        self._log.meter.refund(tokens=sum(sampling.max_new_tokens - g.completion_tokens for g in generations))
-        for i, (generation, (_, cached)) in enumerate(zip(generations, replies, strict=True)):
-            written = generation.completion_tokens
-            self._charge(read[i], written, cached=cached)
-            self._record("generate", requests[i], generation.text, read[i], written, cached=cached)
-        return generations
+        replies = self._replies("generate", batch, every, sampling.max_new_tokens, run, pack_generation, settle)
+        return [unpack_generation(reply) for reply in replies]
 
     def choose(self, requests: Sequence[Request], options: Sequence[str], null: Request | None = None) -> Float32Array:
         """Log-probability of each option for each request: float32 [n, k]; see ``LanguageModel.choose``."""
@@ -179,18 +189,20 @@ class Caller:
             found = self.model.attention(batch.prompts[0], heads, stop, keep, whole=whole)
             row = cue.of(found, [found.ranges[place] for place in asked])
             scores = TokenScores(tuple(row[slice(*found.ranges[place])] for place in places), found.read)
-            self._log.note("score", self.model.name, started + self.model.waited, amount=found.read, calls=1)
+            self._log.note("score", self.model.name, started + self.model.idle, amount=found.read, calls=1)
             return [scores]
 
         settings: dict[str, Any] = {"heads": [list(head) for head in heads], "cue": cue.name, "slot": slot}
         if keep is not None and keep.precision != "exact":
             settings["precision"] = keep.precision
-        [(reply, cached)] = self._replies("look", batch, [settings], 0, run, pack_scores)
-        scores = unpack_scores(reply)
-        self._log.meter.refund(tokens=batch.sizes[0] - scores.read)
-        self._charge(scores.read, 0, cached=cached)
-        self._record("look", request, f"{len(scores.texts)} texts", scores.read, 0, cached=cached)
-        return scores
+
+        def settle(_: int, reply: bytes, cached: bool) -> None:
+            scores = unpack_scores(reply)
+            self._charge(scores.read, 0, cached=cached)
+            self._record("look", request, f"{len(scores.texts)} texts", scores.read, 0, cached=cached)
+
+        [reply] = self._replies("look", batch, [settings], 0, run, pack_scores, settle)
+        return unpack_scores(reply)
 
     def losses(self, request: Request, lengths: Sequence[int]) -> Float32Array:
         """Loss of each token of the slot ``text`` after contexts of several lengths: float32 [lengths, tokens].
@@ -211,10 +223,12 @@ class Caller:
             self._note("score", batch, todo, started)
             return [found[:, first:].reshape(-1)]
 
+        def settle(_: int, reply: bytes, cached: bool) -> None:
+            self._charge(batch.sizes[0], 0, cached=cached)
+            self._record("losses", request, f"{len(ids) - first} tokens", batch.sizes[0], 0, cached=cached)
+
         settings = {"lengths": list(lengths), "first": first}
-        [(reply, cached)] = self._replies("losses", batch, [settings], 0, run, pack_floats)
-        self._charge(batch.sizes[0], 0, cached=cached)
-        self._record("losses", request, f"{len(ids) - first} tokens", batch.sizes[0], 0, cached=cached)
+        [reply] = self._replies("losses", batch, [settings], 0, run, pack_floats, settle)
         return unpack_floats(reply).reshape(len(lengths), -1)
 
     def compress(self, texts: Sequence[Piece], compression: Compression) -> list[KVMemory]:
@@ -254,11 +268,13 @@ class Caller:
         settings: Sequence[Mapping[str, Any]],
         run: Run[Float32Array],
     ) -> Float32Array:
-        replies = self._replies(method, batch, settings, 0, run, pack_floats)
-        scores = [unpack_floats(reply) for reply, _ in replies]
-        for request, row, size, (_, cached) in zip(requests, scores, batch.sizes, replies, strict=True):
-            self._charge(size, 0, cached=cached)
-            self._record(method, request, str([round(float(x), 4) for x in row]), size, 0, cached=cached)
+        def settle(i: int, reply: bytes, cached: bool) -> None:
+            shown = str([round(float(x), 4) for x in unpack_floats(reply)])
+            self._charge(batch.sizes[i], 0, cached=cached)
+            self._record(method, requests[i], shown, batch.sizes[i], 0, cached=cached)
+
+        replies = self._replies(method, batch, settings, 0, run, pack_floats, settle)
+        scores = [unpack_floats(reply) for reply in replies]
         return np.stack(scores) if scores else np.zeros((0, 0), dtype=np.float32)
 
     def _batch(self, requests: Sequence[Request]) -> _Batch:
@@ -273,21 +289,42 @@ class Caller:
         max_new_tokens: int,
         run: Run[T],
         pack: Pack[T],
-    ) -> list[tuple[bytes, bool]]:
-        """Each request's reply, and whether it came from the cache; ``run`` is given the positions that did not."""
+        settle: Settle,
+    ) -> list[bytes]:
+        """Each request's reply, charged; ``run`` is given the positions that are not in the cache."""
         if not batch.prompts:
             return []
-        needed = sum(batch.sizes) + max_new_tokens * len(batch.prompts)
-        self._log.meter.reserve(tokens=needed, calls=len(batch.prompts))
+        meter, usage = self._log.meter, self._log.usage
+        needed, before = sum(batch.sizes) + max_new_tokens * len(batch.prompts), usage.total_tokens
+        meter.reserve(tokens=needed, calls=len(batch.prompts))
+        try:
+            return self._settled(method, batch.prompts, settings, run, pack, settle)
+        finally:
+            # An endpoint counts more exactly afterwards than we can before; a batch of it may pass the budget by the
+            # error.
+            meter.refund(tokens=needed - (usage.total_tokens - before))
+
+    def _settled(
+        self,
+        method: str,
+        prompts: Sequence[Prompt],
+        settings: Sequence[Mapping[str, Any]],
+        run: Run[T],
+        pack: Pack[T],
+        settle: Settle,
+    ) -> list[bytes]:
         fingerprint = self.model.fingerprint
-        keys = [call_key(fingerprint, method, p, s) for p, s in zip(batch.prompts, settings, strict=True)]
+        keys = [call_key(fingerprint, method, p, s) for p, s in zip(prompts, settings, strict=True)]
         found = self._cache.get(keys)
         todo = {key: i for i, key in enumerate(keys) if key not in found}
+        paid = self._log.paid_before(method, prompts) if found else set()
         try:
-            with self._log.stopping() as stop, self._keeping(method, list(todo), pack):
+            with self._log.stopping() as stop, self._keeping(method, todo, pack, settle):
                 results = run(list(todo.values()), stop) if todo else []
         except BaseException:
-            self._log.meter.refund(tokens=needed)
+            for i in sorted(paid):
+                if keys[i] in found:
+                    settle(i, found[keys[i]], False)
             raise
         for text in self.model.notices():
             self._log.warn(text)
@@ -295,24 +332,31 @@ class Caller:
         if fresh:
             self._cache.put(method, fresh, self._log.document_ids)
         self._log.usage.serial_depth += 1
-        return [(found.get(key) or fresh[key], key in found) for key in keys]
+        replies = [found.get(key) or fresh[key] for key in keys]
+        for i, (key, reply) in enumerate(zip(keys, replies, strict=True)):
+            settle(i, reply, key in found and i not in paid)
+        return replies
 
     @contextmanager
-    def _keeping(self, method: str, keys: Sequence[str], pack: Pack[T]) -> Iterator[None]:
-        """Store what a batch has finished when it fails, so that whoever goes on does not pay for it again."""
+    def _keeping(self, method: str, todo: Mapping[str, int], pack: Pack[T], settle: Settle) -> Iterator[None]:
+        """Store and charge what a batch has finished when it fails: whoever goes on does not pay for it again."""
         try:
             yield
         except RereaderError as error:
+            keys = list(todo)
             if finished := {keys[position]: pack(result) for position, result in error.finished.items()}:
-                self._cache.put(method, finished, self._log.document_ids)
+                with self._storing():
+                    self._cache.put(method, finished, self._log.document_ids)
+                    for key, reply in finished.items():
+                        settle(todo[key], reply, False)
             raise
 
     def _begin(self) -> float:
-        """When work begins, less what the model has waited so far: what it waits from now on is to be added."""
-        return time.monotonic() - self.model.waited
+        """When work begins, less what the model was idle so far: what it is from now on is to be added."""
+        return time.monotonic() - self.model.idle
 
     def _note(self, kind: str, batch: _Batch, todo: Sequence[int], started: float, written: int = 0) -> None:
-        begun, tokens = started + self.model.waited, sum(batch.sizes[i] for i in todo)
+        begun, tokens = started + self.model.idle, sum(batch.sizes[i] for i in todo)
         self._log.note(kind, self.model.name, begun, amount=tokens, written=written, calls=len(todo))
 
     def _charge(self, prompt_tokens: int, completion_tokens: int, *, cached: bool) -> None:

@@ -37,10 +37,7 @@ from rereader.schema import (
     Span,
     Usage,
 )
-from rereader.schema.usage import difference
-
-WAITING = "waiting"
-"""What seconds are charged to in which a step's models could not compute; they are no part of what its stage takes."""
+from rereader.schema.usage import WAITING, difference
 
 
 class ReadingState(TypedDict, total=False):
@@ -117,6 +114,10 @@ class RoleModels(Protocol):
     def waited(self) -> float:
         """Seconds that calls of the loaded models have waited so far; see :attr:`LanguageModel.waited`."""
 
+    @property
+    def loading(self) -> Mapping[str, float]:
+        """Seconds that calls have spent so far on loading weights, by model; see :attr:`LanguageModel.loading`."""
+
 
 class Closing(Protocol):
     """What holds something of the machine until it is closed."""
@@ -185,7 +186,7 @@ class RunContext:
     def caller(self, role: str) -> Caller | None:
         """The model of a role (reader, gister or scorer), or ``None`` where it is switched off."""
         model: LanguageModel | None = getattr(self.models, role)
-        return Caller(role, model, self.library.calls, self.log) if model else None
+        return Caller(role, model, self.library.calls, self.log, self._storing_next) if model else None
 
     def need(self, role: str) -> Caller:
         """The model of a role.
@@ -244,8 +245,15 @@ class RunContext:
             yield
 
     def take_up(self) -> None:
-        """Charge the step with what it stored before it was killed."""
+        """Charge the step with what it stored before it was killed.
+
+        Only a batch that failed has calls and no depth: the step asks for it again, and its calls are charged then.
+        """
+        self.log.paid.clear()
         for usage, calls in self.library.parts.of_step(self.run_id, self.step):
+            if calls and not usage.serial_depth:
+                self.log.paid |= {(call.method, call.prompt_sha256) for call in calls}
+                continue
             self.usage.add(usage)
             self.meter.charge(tokens=usage.total_tokens, calls=usage.calls)
             self.log.calls.extend(calls)
@@ -254,15 +262,18 @@ class RunContext:
         """What identifies the run's way of cutting documents."""
         return f"{self.settings.cut};tokens={self.counter.name}"
 
-    def worked(self, clock: float, seconds: float, waited: float) -> list[dict[str, Any]]:
+    def worked(self, clock: float, seconds: float, waited: float, loading: Mapping[str, float]) -> list[dict[str, Any]]:
         """What the step did and how long each part took, so that later runs can be foretold.
 
         Args:
             clock: When the step began (``time.monotonic``).
             seconds: How long it took; what no part accounts for is the ``rest``.
             waited: How long of that its models waited.
+            loading: What calls had spent on loading weights when it began, by model.
         """
         loads = [Done("load", name, load) for name, began, load in self.models.loads if began >= clock]
+        late = {name: load - loading.get(name, 0.0) for name, load in self.models.loading.items()}
+        loads += [Done("load", name, load, calls=1) for name, load in late.items() if load > 0]
         done = [*self.log.done, *loads, *([Done(WAITING, "", waited)] if waited else [])]
         rest = max(0.0, seconds - sum(part.seconds for part in done))
         length = sum(document.length for document in self.documents)
@@ -313,7 +324,8 @@ def node(name: str, work: Work) -> Node:
         before = context.usage.model_copy(deep=True)
         context.take_up()
         warned = len(context.warnings) if number > 1 else 0  # the first step keeps what was said before it
-        started, clock, waiting = time.time(), time.monotonic(), context.models.waited
+        started, clock = time.time(), time.monotonic()
+        waiting, loading = context.models.waited, context.models.loading
         try:
             outcome = work(state, context)
         except Interrupted as error:  # a model knows of no run
@@ -324,7 +336,7 @@ def node(name: str, work: Work) -> Node:
             context.warn(str(error))
             outcome = Outcome({"status": "budget_spent"}, {"stopped": error.message})
         seconds, waited = time.monotonic() - clock, context.models.waited - waiting
-        work_done = context.worked(clock, seconds, waited)
+        work_done = context.worked(clock, seconds, waited, loading)
         detail = {**outcome.detail, "warnings": context.warnings[warned:], "work": work_done}
         if number == 1 and context.estimate:
             detail["estimate"] = dict(context.estimate)

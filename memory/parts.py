@@ -15,7 +15,8 @@ class PartStore:
     """Costs and calls of the finished batches of the step that a run is at.
 
     A batch of gists or vectors belongs to the document and is not made again by the step that LangGraph runs once more
-    after a kill; without its part the run would seem to have got it for nothing.
+    after a kill; without its part the run would seem to have got it for nothing. So would what a failing batch had
+    finished, which is in the cache when the step asks for it again.
     """
 
     def __init__(self, database: Database) -> None:

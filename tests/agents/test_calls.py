@@ -88,10 +88,8 @@ class Failing(ScriptedModel):
     def generate(self, prompts, sampling, cancel=None):
         self.asked.append(len(prompts))
         if self.error is not None:
-            self.error.finished = {
-                0: Generation("first", (), "stop", 3, (), 1),
-                2: Generation("third", (), "stop", 3, (), 1),
-            }
+            made = {place: Generation(said, (), "stop", 3, (), 1) for place, said in ((0, "first"), (2, "third"))}
+            self.error.finished = {place: reply for place, reply in made.items() if place < len(prompts)}
             raise self.error
         return super().generate(prompts, sampling, cancel)
 
@@ -107,12 +105,33 @@ def test_what_a_failed_batch_had_finished_is_not_asked_again(cache, error):
     log.cancel.set()
     with pytest.raises(type(error)):
         one.generate(recalls(), Sampling())
-    assert log.meter.tokens == 0 and not log.calls
+    assert [(call.reply, call.cached) for call in log.calls] == [("first", False), ("third", False)]
+    assert log.meter.tokens == log.usage.total_tokens == 8 and log.usage.calls == 2
     model.error = None
     one, log = caller(model, cache, tokens=10_000)
     replies = [reply.text for reply in one.generate(recalls(), Sampling())]
     assert replies == ["first", "said", "third", "said"] and model.asked == [4, 2]
     assert (log.usage.calls, log.usage.cached_calls) == (4, 2)
+
+
+def test_what_an_earlier_attempt_paid_for_is_charged_as_made_once(cache):
+    model = Failing(ModelError("gone"))
+    one, log = caller(model, cache)
+    with pytest.raises(ModelError):
+        one.generate(recalls(), Sampling())
+    made = {(call.method, call.prompt_sha256) for call in log.calls}
+    one, log = caller(model, cache, tokens=10_000)
+    log.paid |= made
+    with pytest.raises(ModelError):  # what was finished now and what was before
+        one.generate(recalls(), Sampling())
+    assert [(call.reply, call.cached) for call in log.calls] == [(said, False) for said in ("first", "first", "third")]
+    assert not log.paid and log.meter.tokens == log.usage.total_tokens == 12
+    model.error = None
+    one, log = caller(model, cache)
+    log.paid |= made
+    one.generate(recalls(), Sampling())
+    one.generate(recalls(), Sampling())
+    assert (log.usage.calls, log.usage.cached_calls) == (8, 5)
 
 
 class Waiting(ScriptedModel):

@@ -4,6 +4,7 @@ import pytest
 from browsed import add_text, ask, chronicle
 
 from rereader.memory.library import Library
+from rereader.schema import Budget
 from rereader.testing.serving import serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.allow_hosts(["127.0.0.1"])]
@@ -47,6 +48,31 @@ def test_a_run_that_failed_says_why_and_offers_to_go_on(page, folder):
         page.goto(f"{served.url}/runs/{served.backend.library.runs.all()[0].id}")
         page.wait_for_selector("text=The model ran out of <b>memory</b>.")
         assert page.get_by_role("button", name="Resume").is_visible()
+
+
+def test_only_a_failed_run_with_steps_is_said_to_have_found_something(page, tmp_path):
+    document = add_text(tmp_path, chronicle(), "chronicle.txt")
+    runs = [ask(tmp_path, document, "retrieval").run_id, "00000000-0000-4000-8000-00000000dead"]
+    with Library(tmp_path) as library:
+        whole = library.runs.get(runs[0])
+        library.runs.create(
+            runs[1],
+            question="What?",
+            graph="retrieval",
+            settings={},
+            models={},
+            budget=Budget(),
+            document_ids=list(whole.document_ids),
+        )
+        for run in runs:
+            library.runs.update(run, status="failed", failure="The model is gone.")
+        library.database.execute("UPDATE runs SET answer = NULL")
+    with serving(tmp_path) as served:
+        page.goto(served.entrance)
+        for run, told in zip(runs, (1, 0), strict=True):
+            page.goto(f"{served.url}/runs/{run}")
+            page.wait_for_selector("text=The model is gone.")
+            assert page.locator("text=What it has found is kept").count() == told
 
 
 def test_a_workspace_without_anything_says_what_to_do_first(page, tmp_path):

@@ -9,8 +9,12 @@ import pytest
 from rereader.graphs.registry import get_graph
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
+from rereader.models.speed import guess_unknown
+from rereader.runs.estimated import compare
 from rereader.runs.rows import stage_seconds
+from rereader.runs.speeds import Speeds, pasts
 from rereader.schema import Budget, InputError, Interrupted
+from rereader.schema.usage import WAITING
 from rereader.testing.texts import essay, plant
 
 FACT = "The strongbox of the Ulpelhala office opens with 5265."
@@ -270,8 +274,34 @@ def test_seconds_in_which_a_model_waits_are_charged_to_waiting(session, document
     assert seconds["waiting"] == 0.5
     assert seconds["answer"] + 0.5 == pytest.approx(step.seconds)
     assert [work["seconds"] for work in step.detail["work"] if work["kind"] == "waiting"] == [0.5]
+    assert compare(steps).actual == pytest.approx(sum(one.seconds for one in steps) - 0.5, abs=0.01)
     assert stage_seconds(steps)["answer"] == pytest.approx(step.seconds - 0.5)
     assert not [one for one in steps if one.node != "answer" and "waiting" in one.usage.seconds]
+
+
+class LoadsLate(ScriptedModel):
+    """Loads its weights with its first call, as llama.cpp does."""
+
+    loading = 0.0
+
+    def generate(self, prompts, sampling, cancel=None):
+        time.sleep(0.5)
+        self.loading = 0.5
+        return super().generate(prompts, sampling, cancel)
+
+
+def test_weights_that_a_call_loads_are_loading_and_foretold(session, document):
+    late = LoadsLate(lambda _: "5265", name="late")
+    session.models = Models(reader=late, embedder=session.models.embedder)
+    answer = session.ask(QUESTION, [document.id], graph="retrieval")
+    steps = session.library.runs.steps(answer.run_id)
+    work = [one for step in steps for one in step.detail["work"] if one["model"] == "late"]
+    assert [one["seconds"] for one in work if one["kind"] == "load"] == [0.5]
+    assert all(one["seconds"] < 0.3 for one in work if one["kind"] == "generate")
+    assert WAITING not in answer.usage.seconds
+    assert compare(steps).actual >= sum(one.seconds for one in steps)
+    history = pasts(session.library.runs.recent_details(50))
+    assert Speeds(history, lambda _: guess_unknown("late")).load("late") == (0.5, "runs")
 
 
 def test_the_user_still_interrupts_a_run_that_has_a_time(session, document):

@@ -112,11 +112,23 @@ def test_a_pause_ends_when_the_work_is_cancelled(open_endpoint: Open) -> None:
         assert time.monotonic() - began < 5
 
 
-def test_a_slow_server_is_asked_again_and_left_in_the_end(open_endpoint: Open) -> None:
+def test_a_slow_server_is_asked_again_once_which_is_told_and_left_in_the_end(
+    open_endpoint: Open, caplog: pytest.LogCaptureFixture
+) -> None:
     with ChatServer(then=Act(seconds=60)) as server:
-        error = failing(open_endpoint(server.url, timeout=0.5, retries=2))
+        error = failing(open_endpoint(server.url, timeout=0.5, retries=3))
     assert "no reply within 0.5 s" in error.message and "timeout" in error.hint
-    assert "asked 3 times" in error.message
+    assert "asked 2 times" in error.message
+    told = [record.getMessage() for record in caplog.records if record.name == failures.__name__]
+    assert len(told) == 2 and all("no reply within 0.5 s. It is asked again" in text for text in told)
+
+
+def test_a_long_pause_is_told_and_a_short_one_not(open_endpoint: Open, caplog: pytest.LogCaptureFixture) -> None:
+    acts = [Act(status=429), Act(status=429, headers={"Retry-After": "2.1"})]
+    with ChatServer(lambda _: "fine", acts) as server:
+        open_endpoint(server.url).generate([HELLO], Sampling())
+    [told] = [record for record in caplog.records if record.name == failures.__name__]
+    assert "It is asked again in 2 s." in told.getMessage()
 
 
 def test_a_server_that_was_slow_once_is_not_given_up(open_endpoint: Open) -> None:
@@ -145,7 +157,7 @@ def test_a_stream_that_trickles_ends(open_endpoint: Open) -> None:
     with ChatServer(lambda _: "drop " * 500, then=Act(pause=0.05)) as server:
         endpoint, pieces = open_endpoint(server.url, timeout=1.0, retries=0), list[str]()
         began = time.monotonic()
-        with pytest.raises(ModelError, match=r"no reply within 1 s"):
+        with pytest.raises(ModelError, match=r"did not end within 1 s"):
             pieces.extend(endpoint.stream(HELLO, Sampling(max_new_tokens=1000)))
         assert time.monotonic() - began < 15
 

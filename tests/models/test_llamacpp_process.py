@@ -129,17 +129,18 @@ def test_waiting_for_the_weights_and_for_another_process_is_told(
     llama: LlamaCppModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(llama, "_lock", tmp_path / "lock")
-    before = llama.waited
+    before = llama.waited, llama.loading
     llama._process.end()
     llama.generate(some(1, 1), Sampling(1))
-    loaded = llama.waited
-    assert loaded > before
+    loaded = llama.loading
+    assert loaded > before[1] and llama.waited == pytest.approx(before[0], abs=0.2)
     other = FileLock(tmp_path / "lock", thread_local=False)
     other.acquire()
     threading.Timer(1.0, other.release).start()
     started = time.monotonic()
     llama.generate(some(1, 1), Sampling(1))
-    assert 0.5 < llama.waited - loaded < time.monotonic() - started
+    assert 0.5 < llama.waited - before[0] < time.monotonic() - started + 0.2
+    assert llama.loading == loaded, "a process that is there loads nothing"
 
 
 def test_a_killed_process_is_one_plain_error_and_starts_again(llama: LlamaCppModel) -> None:

@@ -163,6 +163,13 @@ def test_one_odd_run_does_not_spoil_the_median():
     assert speeds([odd, usual, usual]).seconds("answer", work, "m")[0] == pytest.approx(6.0, rel=0.01)
 
 
+def test_a_model_that_loads_in_two_parts_is_expected_to_take_both():
+    opened, called = Past("gate", "load", "m", 0.5, 0, 0, 0), Past("answer", "load", "m", 10.0, 0, 0, 1)
+    assert speeds([called, opened, called, opened]).load("m") == (10.5, "runs")
+    assert speeds([opened]).load("m") == (0.5, "runs")
+    assert speeds().load("m") == (SPEED.load, "measured")
+
+
 def test_replies_are_expected_as_long_as_they_were():
     took = [Past("answer", "generate", "m", 6.0, 500, 30, 1)]
     work = Work("generate", "reader", 500, 10, 1, 48)

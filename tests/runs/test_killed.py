@@ -11,7 +11,10 @@ import time
 import pytest
 
 from rereader.memory.library import Library
-from rereader.testing.sessions import scripted_session
+from rereader.models.roles import Models
+from rereader.models.scripted import ScriptedModel
+from rereader.schema import ModelError
+from rereader.testing.sessions import scripted_models, scripted_session
 from rereader.testing.texts import essay, plant
 
 SCRIPT = """
@@ -162,6 +165,45 @@ def test_a_run_that_dies_between_its_step_and_the_checkpoint_is_charged_once(tmp
         usages.append(answer.usage.model_dump(exclude={"seconds", "peak_host_bytes", "peak_device_bytes"}))
         session.close()
     assert usages[0]["calls"] > 0
+    assert usages[0] == usages[1]
+
+
+class GivesUp(ScriptedModel):
+    """Finishes a part of its second batch and fails, as a server does that goes away."""
+
+    batches = 0
+
+    def generate(self, prompts, sampling, cancel=None):
+        self.batches += 1
+        if self.batches != 2:
+            return super().generate(prompts, sampling, cancel)
+        error = ModelError("The server went away.")
+        error.finished = dict(enumerate(super().generate(prompts[:3], sampling, cancel)))
+        raise error
+
+
+def test_a_run_whose_batch_fails_is_charged_for_what_that_had_finished(tmp_path):
+    settings = {"gist": "model", "decline_below": 0}
+    text = plant(essay(7, 700), ["The strongbox of the Ulpelhala office opens with 5265."])
+    usages = []
+    for gister in (ScriptedModel, GivesUp):
+        models = scripted_models()
+        made = Models(models.reader, gister(lambda prompt: "A gist.", name="gister"), models.scorer, models.embedder)
+        session = scripted_session(tmp_path / gister.__name__, made)
+        document = session.library.documents.add(text, title="t", source="t", loader="text/1")
+        if gister is GivesUp:
+            with pytest.raises(ModelError):
+                session.ask("Which office?", [document.id], settings=settings)
+            [run] = session.library.runs.all()
+            parts = session.library.database.rows("SELECT calls FROM step_parts ORDER BY id")
+            assert len(json.loads(parts[-1]["calls"])) == 3
+            answer = session.resume(run.id)
+            assert session.library.database.rows("SELECT COUNT(*) FROM step_parts")[0][0] == 0
+        else:
+            answer = session.ask("Which office?", [document.id], settings=settings)
+        usages.append(answer.usage.model_dump(exclude={"seconds", "peak_host_bytes", "peak_device_bytes"}))
+        session.close()
+    assert usages[0]["calls"] > 16
     assert usages[0] == usages[1]
 
 

@@ -215,8 +215,18 @@ class LanguageModel(ABC):
 
     @property
     def waited(self) -> float:
-        """Seconds that calls have waited so far before they computed: for other processes, for weights to load."""
+        """Seconds that calls have waited so far for other processes before they computed."""
         return 0.0
+
+    @property
+    def loading(self) -> float:
+        """Seconds that calls have spent so far on loading weights; 0 for a model that has them from the beginning."""
+        return 0.0
+
+    @property
+    def idle(self) -> float:
+        """Seconds of calls so far in which the model did not compute."""
+        return self.waited + self.loading
 
     @property
     def retrieval_heads(self) -> tuple[Head, ...]:

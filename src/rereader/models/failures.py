@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import logging
 import random
 import re
 import time
@@ -17,6 +18,9 @@ T = TypeVar("T")
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 _LONGEST_ASKED = 120.0
+_MOST_SLOW = 2
+"""Attempts that may run out of time: each takes the whole of it, in silence."""
+_PATIENCE_SECONDS = 2.0
 _TOO_MANY_REQUESTS = 429
 _LOST = {"TransportError", "APIConnectionError", "ModelConnectionError", "ConnectionError"}
 _ABSENT = {"ConnectError", "ConnectTimeout", "ConnectionRefusedError", "gaierror"}
@@ -24,6 +28,7 @@ _SLOW = {"TimeoutError", "TimeoutException", "APITimeoutError", "ModelTimeoutErr
 _TOO_LONG = re.compile(r"context|too long|too many tokens|maximum.{0,20}tokens|n_ctx|max_model_len", re.IGNORECASE)
 _SHOWN = 200
 _BLANK = re.compile(r"\s+")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,11 +120,18 @@ def unreadable(what: str, server: Server) -> ModelError:
     return ModelError(msg, "Check that the address is that of a chat API (it often ends in /v1).")
 
 
+def unending(server: Server) -> ModelError:
+    """The error for a reply that began in time and did not end."""
+    msg = f"The reply of the server at {server.address} did not end within {server.timeout:g} s."
+    return ModelError(msg, "Raise the endpoint's timeout, or lower its concurrency.")
+
+
 async def attempt(call: Callable[[], Awaitable[T]], server: Server, retries: int) -> T:
     """The result of a call, made again after passing failures with growing pauses, or after what the server asks for.
 
     Pauses begin with half a second, double, and are shortened at random by up to a half, so that many clients do not
-    come back at the same moment.
+    come back at the same moment. What takes seconds is told as a warning of the log: an attempt that ran out of time,
+    which is made again once at most, and a long pause.
 
     Args:
         call: Makes one attempt; each may take ``server.timeout`` seconds.
@@ -129,6 +141,7 @@ async def attempt(call: Callable[[], Awaitable[T]], server: Server, retries: int
     Raises:
         ModelError: If no attempt succeeded; it says how many there were.
     """
+    slow = 0
     for number in range(retries + 1):
         try:
             async with asyncio.timeout(server.timeout):
@@ -136,9 +149,12 @@ async def attempt(call: Callable[[], Awaitable[T]], server: Server, retries: int
         except RereaderError:
             raise
         except Exception as error:
-            pause = _pause(error, number)
-            if number == retries or pause is None or not is_passing(error):
+            pause, late = _pause(error, number), is_timeout(error)
+            slow += late
+            if number == retries or slow == _MOST_SLOW or pause is None or not is_passing(error):
                 raise _after(number + 1, explain(error, server)) from error
+            if late or pause > _PATIENCE_SECONDS:
+                _log.warning("%s It is asked again in %.0f s.", explain(error, server).message, pause)
             await asyncio.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
 

@@ -122,8 +122,13 @@ class LlamaCppModel(TokenisedModel):
 
     @property
     def waited(self) -> float:
-        """Seconds that calls have waited for the machine's lock and for the weights to load."""
-        return self._locked_out + self._process.starting
+        """Seconds that calls have waited for the machine's lock."""
+        return self._locked_out
+
+    @property
+    def loading(self) -> float:
+        """Seconds that calls have spent on starting the process, until it had loaded the weights."""
+        return self._process.starting
 
     @property
     def process_id(self) -> int | None:

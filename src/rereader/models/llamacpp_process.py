@@ -80,11 +80,13 @@ class LlamaProcess:
             ModelError: If the process cannot be started, fails or ends.
             Interrupted: If ``stopped`` says so before the weights are loaded.
         """
-        asked = time.monotonic()
-        try:
-            self._start(tokens, stopped)
-        finally:
-            self.starting += time.monotonic() - asked
+        tokens = min(tokens, self.settings.window)
+        if self.pid is None or tokens > self._context:
+            asked = time.monotonic()
+            try:
+                self._start(tokens, stopped)
+            finally:
+                self.starting += time.monotonic() - asked
         self._jobs += 1
         self._send({**job, "id": self._jobs})
         yield from self._answers(self._jobs, stopped)
@@ -134,9 +136,6 @@ class LlamaProcess:
         return waits + 1
 
     def _start(self, tokens: int, stopped: Callable[[], bool]) -> None:
-        tokens = min(tokens, self.settings.window)
-        if self.pid is not None and tokens <= self._context:
-            return
         self.end()
         self._context = self._size(tokens)
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rereader.models.failures import Server, attempt, explain, said, status_of
+from rereader.models.failures import Server, attempt, explain, said, status_of, unending
 from rereader.models.messages import Turn, to_messages, without_system
 
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ class Requests:
 
     async def _next(self, chunks: Stream, end: float) -> AIMessageChunk | None:
         try:
-            async with asyncio.timeout_at(end):
+            async with asyncio.timeout_at(end) as limit:
                 return await anext(chunks, None)
         except Exception as error:
-            raise explain(error, self._server) from error
+            raise (unending(self._server) if limit.expired() else explain(error, self._server)) from error
 
     async def _attempt(self, turns: Sequence[Turn], options: Mapping[str, Any], send: Send[T]) -> T:
         return await attempt(lambda: self._adapting(turns, options, send), self._server, self._retries)

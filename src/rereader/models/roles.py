@@ -124,8 +124,12 @@ class Models:
     @property
     def waited(self) -> float:
         """Seconds that calls of the loaded language models have waited so far; see :attr:`LanguageModel.waited`."""
-        unique = {id(model): model for model in list(self._loaded.values())}
-        return sum(model.waited for model in unique.values() if isinstance(model, LanguageModel))
+        return sum(model.waited for model in self._language_models())
+
+    @property
+    def loading(self) -> dict[str, float]:
+        """Seconds that calls have spent so far on loading weights, by model; see :attr:`LanguageModel.loading`."""
+        return {model.name: model.loading for model in self._language_models()}
 
     @property
     def on_cuda(self) -> bool:
@@ -161,6 +165,11 @@ class Models:
         for model in unique.values():
             if isinstance(model, LanguageModel):
                 model.close()
+
+    def _language_models(self) -> list[LanguageModel]:
+        """Those that are in memory, each once."""
+        unique = {id(model): model for model in list(self._loaded.values())}
+        return [model for model in unique.values() if isinstance(model, LanguageModel)]
 
     def _get(self, role: str) -> LanguageModel | Embedder | None:
         with self._lock:

@@ -195,7 +195,7 @@ def measure_reader(model: LanguageModel, text: str, load: float, shape: Shape | 
     Args:
         model: The model.
         text: At least a page of ordinary text; prompts are cut out of it.
-        load: Seconds that loading took.
+        load: Seconds that loading took; what its first call loads is added.
         shape: Its sizes, for how attention grows.
     """
     words = text.split()
@@ -211,7 +211,7 @@ def measure_reader(model: LanguageModel, text: str, load: float, shape: Shape | 
         tokens, seconds, written = _timed(model, _prompts(words, replies, _TRIAL_TOKENS), 1 + _WRITE_TOKENS)
         # A small part of the time is reading, whose rate is known.
         rates.append(max(written, 1) / max(seconds - tokens / read, seconds / 4))
-    return Speed(read, rates[0], max(rates), load, doubling, "measured")
+    return Speed(read, rates[0], max(rates), load + model.loading, doubling, "measured")
 
 
 def _prompts(words: list[str], count: int, length: int) -> list[Prompt]:
@@ -222,9 +222,9 @@ def _prompts(words: list[str], count: int, length: int) -> list[Prompt]:
 
 def _timed(model: LanguageModel, prompts: list[Prompt], most: int) -> tuple[int, float, int]:
     """Tokens read, seconds, tokens written."""
-    started, waited = time.perf_counter(), model.waited
+    started, idle = time.perf_counter(), model.idle
     replies = model.generate(prompts, Sampling(max_new_tokens=most))
-    seconds = max(time.perf_counter() - started - (model.waited - waited), 1e-6)
+    seconds = max(time.perf_counter() - started - (model.idle - idle), 1e-6)
     return sum(model.prompt_tokens(prompts)), seconds, sum(reply.completion_tokens for reply in replies)
 
 

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rereader.memory.runs import Step
+from rereader.schema.usage import WAITING
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a run was expected to take and what it took, in seconds with the loading of models."""
+    """What a run was expected to take and what it took, in seconds with the loading of models.
+
+    What models waited for other processes, which nobody can foretell, is left out.
+    """
 
     expected: float
     actual: float
@@ -28,5 +32,6 @@ def compare(steps: Sequence[Step]) -> Comparison | None:
     kept = steps[0].detail.get("estimate") if steps else None
     if not kept:
         return None
-    actual = sum(step.seconds for step in steps) + float(kept.get("loaded_before", 0.0))
+    waited = sum(step.usage.seconds.get(WAITING, 0.0) for step in steps)
+    actual = sum(step.seconds for step in steps) - waited + float(kept.get("loaded_before", 0.0))
     return Comparison(float(kept["seconds"]), actual, kept["source"])

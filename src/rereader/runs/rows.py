@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-from rereader.agents.context import WAITING
 from rereader.graphs.registry import get_graph
 from rereader.memory.runs import Run, Step
 from rereader.models.base import Cancel
 from rereader.runs.session import Listen, Session
 from rereader.runs.systems import System
 from rereader.schema import Answer, Budget, Event, InputError, Interrupted, RereaderError, StoreError, Usage
+from rereader.schema.usage import WAITING
 
 INGEST = ("chunk", "compress", "gist", "index")
 """Stages that make what is kept of a document, whatever is asked; graphs that have them call them so."""
@@ -115,7 +115,7 @@ def ask_system(
         StoreError: If the workspace cannot be used; no other graph could use it either.
     """
     heard = _Heard(listen)
-    loads, failure = len(session.models.loads), None
+    loads, loading, failure = len(session.models.loads), sum(session.models.loading.values()), None
     began = perf_counter()
     try:
         session.ask(
@@ -140,7 +140,9 @@ def ask_system(
         honesty=_label(system),
         run=runs.get(heard.run_id) if heard.run_id else None,
         wall_seconds=seconds,
-        load_seconds=sum(load for _, _, load in session.models.loads[loads:]),
+        load_seconds=sum(load for _, _, load in session.models.loads[loads:])
+        + sum(session.models.loading.values())
+        - loading,
         stages=stage_seconds(runs.steps(heard.run_id)),
         failure=failure,
     )

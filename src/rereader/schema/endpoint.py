@@ -22,7 +22,7 @@ class EndpointSettings(Frozen):
         context_window: Most tokens of prompt and reply; by default what the server says.
         timeout: Seconds that one reply may take.
         concurrency: Most requests at a time.
-        retries: Most further attempts after a lost connection, no reply in time, status 429 or 5xx.
+        retries: Most further attempts after a lost connection, status 429 or 5xx; after no reply in time, 1 at most.
         choose: Whether the server returns ``top_logprobs``; ``None`` finds out when it is first needed.
         tokenizer: A pulled model or model folder with the same tokenizer; then tokens are counted, not estimated.
     """

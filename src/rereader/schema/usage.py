@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, Field
 
+WAITING = "waiting"
+"""What seconds are charged to in which a step's models waited for other processes; no part of what its stage takes."""
+
 _COUNTS = (
     "prompt_tokens",
     "completion_tokens",

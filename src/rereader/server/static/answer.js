@@ -89,10 +89,11 @@ export class AnswerPanel {
 
   /** Show how the run stands. */
   draw() {
-    const { run } = this.data;
+    const { run, steps } = this.data;
     const failed = run.failure && [el("p.bad", {}, "The run failed."), said(run.failure, "p")];
     if (!run.answer) {
-      fill(this.element, failed ? [...failed, el("p.small", {}, FOUND)] : el("p.small", {}, "There is no answer yet."));
+      const found = steps.length > 0 && el("p.small", {}, FOUND);
+      fill(this.element, failed ? [...failed, found] : el("p.small", {}, "There is no answer yet."));
       return;
     }
     const { answer } = run;
