@@ -93,9 +93,21 @@ def test_damage_is_told_once_in_a_few_lines_that_say_what_it_means(command, scra
 def test_repair_leaves_a_damaged_library_alone_and_does_not_recommend_itself(command, scratched):
     before = (scratched / "library.db").read_bytes()
     code, out, _ = command("doctor", "--repair")
-    assert (code, out.count("PROBLEM"), "--repair" in out) == (1, 1, False)
+    assert (code, out.count("PROBLEM"), "--repair" in out) == (1, 2, False)
     assert "damaged beyond repair" in out and "rereader restore" in out
     assert (scratched / "library.db").read_bytes() == before
+
+
+def test_what_only_a_repair_finds_beyond_repair_is_not_well(command, workspace):
+    Library(workspace).close()
+    with closing(sqlite3.connect(workspace / "library.db", isolation_level=None)) as library:
+        library.execute("INSERT INTO tombstones VALUES ('a', 'removed', 0), ('b', 'removed', 0)")
+        library.execute("CREATE INDEX extra ON tombstones (what)")
+        library.execute("PRAGMA writable_schema = ON")  # a value twice: nothing that a quick check looks for
+        library.execute("UPDATE sqlite_master SET sql = replace(sql, 'INDEX', 'UNIQUE INDEX') WHERE name = 'extra'")
+    assert command("doctor")[0] == 0
+    code, out, _ = command("doctor", "--repair")
+    assert (code, "PROBLEM  the library is damaged beyond repair" in out, "rereader restore" in out) == (1, True, True)
 
 
 def test_repair_recommends_what_comes_after_it(command, workspace):
