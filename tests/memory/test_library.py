@@ -189,6 +189,12 @@ def test_remove_leaves_no_byte_of_the_document_behind(library):
     )
     library.working_memory("run").write(0, [("quote", record(library, secret, run="run"))])
     library.checkpoint_path("run").write_text(secret)
+    kept = library.kept_text([other.id, document.id], "0123456789abcdef")
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(secret)
+    kept.with_name(f"{kept.name}.1f2e3d4c.part").write_text(secret)
+    others = library.kept_text([other.id], "0123456789abcdef").with_suffix(".safetensors.1f2e3d4c.part")
+    others.write_text("quiet")
     assert library.remove(document.id) == Removed(runs=1, erased=True)
     assert library.documents.all() == [other]
     library.close()
@@ -196,6 +202,7 @@ def test_remove_leaves_no_byte_of_the_document_behind(library):
         if path.is_file():
             content = path.read_bytes().lower()
             assert b"ulpelhala" not in content and b"strongbox" not in content, path
+    assert others.exists()
     with Library(library.workspace) as again:
         assert [row["id"] for row in again.database.rows("SELECT id FROM tombstones ORDER BY id")] == sorted(
             [document.id, "run"]
