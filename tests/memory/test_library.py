@@ -233,8 +233,8 @@ def test_a_text_that_another_process_still_reads_is_not_called_gone(library, vac
         reader.execute("SELECT COUNT(*) FROM documents").fetchone()
         assert library.remove(document.id) == Removed(runs=0, erased=False)
         assert holding(library, secret.encode())
-        [said] = sweep(library, make_plan(library, Wanted()), unheard)
-        assert "still stands" in said and "rereader gc" in said
+        *_, said = sweep(library, make_plan(library, Wanted()), unheard)
+        assert "may still stand" in said and "rereader gc" in said
     if vacuum:
         sweep(library, make_plan(library, Wanted()), unheard)
     else:
