@@ -291,6 +291,16 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(library):
     assert library.database.rows("SELECT * FROM text_blocks") == []
 
 
+def test_a_wrong_use_of_the_database_is_not_called_a_fault_of_the_file(tmp_path):
+    with Library(tmp_path / "ws") as library:
+        with pytest.raises((sqlite3.ProgrammingError, sqlite3.InterfaceError)):
+            library.database.rows("SELECT ?", (object(),))
+        with pytest.raises(sqlite3.ProgrammingError):
+            library.database.execute("DELETE FROM calls WHERE key = ?", ())
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        library.documents.all()
+
+
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
