@@ -150,12 +150,14 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's and the operating system's errors into ours, with a hint."""
+    """Turn SQLite's and the operating system's errors into ours, with a hint; a wrong use of SQLite stays as it is."""
     try:
         yield
     except sqlite3.IntegrityError as error:
         msg = f"What this worked on is gone from the workspace {path.parent}: {error}."
         raise StoreError(msg, "Another process removed it; see 'rereader documents'.") from error
+    except sqlite3.ProgrammingError:  # a mistake of ours, which must look like one, not like the file's
+        raise
     except sqlite3.DatabaseError as error:
         if is_damage(error):
             raise Damaged(f"The workspace file {path} is damaged: {error}.", _RESTORE) from error

@@ -163,6 +163,11 @@ class Library:
         """The files that :meth:`kept_text` names: all of them, or those of a document."""
         return sorted(path for path in (self.workspace / "kv").glob("*.safetensors") if short(document_id) in path.name)
 
+    def _half_written(self, document_id: str) -> list[Path]:
+        """What a killed process left of a document's kept texts."""
+        parts = (self.workspace / "kv").glob("*.safetensors.*.part")
+        return [path for path in parts if short(document_id) in path.name]
+
     def heats(self, run_id: str) -> list[Heat]:
         """What the run's rounds of attention looked at."""
         return heats(self.records.of_run(run_id))
@@ -201,7 +206,7 @@ class Library:
         for run in runs:
             for leftover in self.files_of(run["run_id"]):
                 leftover.unlink(missing_ok=True)
-        for kept in self.kept_texts(document.id):
+        for kept in [*self.kept_texts(document.id), *self._half_written(document.id)]:
             kept.unlink(missing_ok=True)
         self.adding_lock(document.id).unlink(missing_ok=True)
         return Removed(len(runs), self.erase())

@@ -28,6 +28,7 @@ from rereader.memory.care.archive import (
     put,
     read_manifest,
 )
+from rereader.memory.care.damage import told_faults
 from rereader.memory.care.debris import delete_files, size_of
 from rereader.memory.care.depth import Meter
 from rereader.memory.database import is_damage, translated
@@ -223,13 +224,13 @@ def _snapshot(source: Path, goal: Path, meter: Meter) -> None:
         try:
             before.backup(after, pages=_PAGES, progress=lambda *_: meter.advance(_PAGES * page))
             after.execute("PRAGMA journal_mode=DELETE")  # all of it in one file
-            said = str(after.execute("PRAGMA quick_check(1)").fetchone()[0])
+            faults = told_faults(after.execute("PRAGMA quick_check"))
         except sqlite3.DatabaseError as error:
             if not is_damage(error):  # but a disk that has no room for the copy
                 raise
-            said = str(error)
-    if said != "ok":
-        raise _unreadable(source, f"it is damaged ({said.splitlines()[-1]})")
+            faults = [str(error)]
+    if faults:
+        raise _unreadable(source, f"it is damaged ({faults[0]})")
 
 
 def _reading(source: Path) -> sqlite3.Connection:

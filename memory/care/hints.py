@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from rereader.schema.findings import Finding
@@ -12,6 +13,15 @@ READD = "Remove the document with 'rereader remove ID', then add it again with '
 REPAIR_OR_RESTORE = f"{REPAIR}. If that is not enough: {RESTORE}"
 REPAIR_OR_READD = f"{REPAIR}. If that is not enough: {READD}"
 _NEXT = {REPAIR: RESTORE, REPAIR_OR_RESTORE: RESTORE, REPAIR_OR_READD: READD}
+
+
+def was_made(mended: Iterable[Finding]) -> bool:
+    """Whether a repair did all that it can, so that another one would do no more.
+
+    It did not where something was left alone, since a process is at work on it, or could not be mended, on a full disk
+    say: what would mend that destroys nothing yet.
+    """
+    return all(one.state == "mended" or one.mend == RESTORE for one in mended)
 
 
 def after_repair(finding: Finding) -> Finding:

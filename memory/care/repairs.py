@@ -13,6 +13,7 @@ from rereader.memory.care import faults
 from rereader.memory.care.damage import sqlite_faults
 from rereader.memory.care.debris import delete_files, orphan_files, orphan_tables
 from rereader.memory.care.depth import Depth
+from rereader.memory.care.hints import RESTORE
 from rereader.memory.care.shape import missing_parts
 from rereader.memory.invariants import broken_cuts
 from rereader.memory.library import Library
@@ -231,7 +232,8 @@ def repair(library: Library, depth: Depth, mends: Sequence[Mend] = MENDS) -> lis
             found += mend(library, depth)
         except (StoreError, OSError) as error:
             if isinstance(error, Damaged) and sqlite_faults(library, whole=True):
-                return [*found, Finding("the library is damaged beyond repair, and was left as it is", "note")]
+                told = "the library is damaged beyond repair, and was left as it is"
+                return [*found, Finding(told, "problem", RESTORE)]
             told = f"{mend.__name__.replace('_', ' ')} could not be mended: {error}"
             found.append(Finding(told, "problem", "See what is found below."))
     return found

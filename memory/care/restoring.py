@@ -12,6 +12,7 @@ from pathlib import Path
 from rereader.memory.block_files import size_text
 from rereader.memory.care.archive import Manifest, parts_of, read_manifest
 from rereader.memory.care.backup import open_archive
+from rereader.memory.care.damage import sqlite_faults
 from rereader.memory.care.depth import Meter, paced
 from rereader.memory.database import translated
 from rereader.memory.library import Library
@@ -110,7 +111,7 @@ def _write(path: Path, blocks: Iterator[bytes], meter: Meter) -> None:
 def _make_ready(folder: Path, listen: Listener) -> None:
     """Upgrade the library if it is older, and make its FAISS files."""
     with Library(folder) as library:
-        if library.database.row("PRAGMA quick_check")[0] != "ok":  # type: ignore[index]
+        if sqlite_faults(library):
             raise InputError("The library in the backup is damaged.", "Take another backup.")
         spaces = library.database.rows("SELECT id FROM spaces WHERE complete")
         for row in paced("indexes", spaces, listen):

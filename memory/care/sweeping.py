@@ -15,6 +15,12 @@ from rereader.memory.removing import delete_owned
 from rereader.schema.events import Listener
 
 _BATCH = 500
+_NOT_SMALLER = "the library's file was not made smaller"
+_MAY_STAND = (
+    "what was deleted earlier may still stand in the library's files, since another process uses them; when it has "
+    "ended, run: rereader gc"
+)
+"""What to say where nothing was deleted, but maybe before."""
 _PATIENCE_SECONDS = 0.2
 """Somebody who only asks whether a run is at work shares its lock for a moment."""
 
@@ -39,7 +45,8 @@ def sweep(library: Library, plan: Plan, listen: Listener) -> list[str]:
         keys = [(key,) for key in calls[first : first + _BATCH]]
         library.database.execute_many("DELETE FROM calls WHERE key = ?", keys)
     stayed = [f"run {run} stays: it is at work, or was forked meanwhile" for run in busy]
-    return stayed + _shrink(library)
+    deleted = len(busy) < len(plan.runs) or any((plan.tables, plan.again["blocks"], calls))
+    return stayed + _shrink(library, NOT_ERASED if deleted else _MAY_STAND)
 
 
 def _remove_run(library: Library, run: str) -> bool:
@@ -58,15 +65,20 @@ def _remove_run(library: Library, run: str) -> bool:
     return True
 
 
-def _shrink(library: Library) -> list[str]:
-    """Give the room of deleted rows back to the disk; a rewritten file needs as much room as it has, for a moment."""
-    database = library.database
-    if not database.settle():
-        return [NOT_ERASED]
-    if not database.free_bytes():
-        return []
-    if library.at_work():
-        return ["the library's file was not made smaller: a process is at work; run the same again when it has ended"]
-    if shutil.disk_usage(library.workspace).free < 2 * database.path.stat().st_size:
-        return ["the library's file was not made smaller: rewriting it needs twice its size on the disk"]
-    return [] if database.vacuum() else [NOT_ERASED]
+def _shrink(library: Library, unsettled: str) -> list[str]:
+    """Give the room of deleted rows back to the disk; a rewritten file needs as much room as it has, for a moment.
+
+    Args:
+        library: The workspace.
+        unsettled: What to say if something deleted may still stand in the library's files.
+    """
+    database, found = library.database, list[str]()
+    settled = database.settle()
+    if database.free_bytes():
+        if library.at_work() or not settled:
+            found = [f"{_NOT_SMALLER}: another process uses it; run the same again when that has ended"]
+        elif shutil.disk_usage(library.workspace).free < 2 * database.path.stat().st_size:
+            found = [f"{_NOT_SMALLER}: rewriting it needs twice its size on the disk"]
+        else:
+            settled = database.vacuum()
+    return found if settled else [*found, unsettled]

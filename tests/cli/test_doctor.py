@@ -5,11 +5,13 @@ import socket
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from rereader.config import Config
 from rereader.memory.library import Library
+from rereader.memory.locks import lock_at
 from rereader.models.base import Generation
 from rereader.models.hashing import HashingEmbedder
 from rereader.models.measure import entries
@@ -93,9 +95,21 @@ def test_damage_is_told_once_in_a_few_lines_that_say_what_it_means(command, scra
 def test_repair_leaves_a_damaged_library_alone_and_does_not_recommend_itself(command, scratched):
     before = (scratched / "library.db").read_bytes()
     code, out, _ = command("doctor", "--repair")
-    assert (code, out.count("PROBLEM"), "--repair" in out) == (1, 1, False)
+    assert (code, out.count("PROBLEM"), "--repair" in out) == (1, 2, False)
     assert "damaged beyond repair" in out and "rereader restore" in out
     assert (scratched / "library.db").read_bytes() == before
+
+
+def test_what_only_a_repair_finds_beyond_repair_is_not_well(command, workspace):
+    Library(workspace).close()
+    with closing(sqlite3.connect(workspace / "library.db", isolation_level=None)) as library:
+        library.execute("INSERT INTO tombstones VALUES ('a', 'removed', 0), ('b', 'removed', 0)")
+        library.execute("CREATE INDEX extra ON tombstones (what)")
+        library.execute("PRAGMA writable_schema = ON")  # a value twice: nothing that a quick check looks for
+        library.execute("UPDATE sqlite_master SET sql = replace(sql, 'INDEX', 'UNIQUE INDEX') WHERE name = 'extra'")
+    assert command("doctor")[0] == 0
+    code, out, _ = command("doctor", "--repair")
+    assert (code, "PROBLEM  the library is damaged beyond repair" in out, "rereader restore" in out) == (1, True, True)
 
 
 def test_repair_recommends_what_comes_after_it(command, workspace):
@@ -105,6 +119,31 @@ def test_repair_recommends_what_comes_after_it(command, workspace):
     assert "--repair" in command("doctor")[1]
     code, out, _ = command("doctor", "--repair")
     assert (code, "--repair" in out, "rereader remove ID" in out) == (1, False, True)
+
+
+def test_a_repair_that_was_not_made_is_recommended_again(command, tmp_path, workspace, monkeypatch):
+    book = tmp_path / "book.txt"
+    book.write_text(plant(essay(1, 100), ["The mill was sold in 1822."]), encoding="utf-8")
+    command("ask", book, "When was the mill sold?", "--quiet")
+    with closing(sqlite3.connect(workspace / "library.db", isolation_level=None)) as harmed:
+        harmed.execute("UPDATE chunks SET start = start + 1 WHERE ordinal = 1")
+    with Library(workspace) as library:
+        [document] = library.documents.all()
+        lock = library.adding_lock(document.id)
+    with lock_at(lock):
+        code, out, _ = command("doctor", "--repair")
+    assert (code, "left alone" in out, "Run: rereader doctor --repair" in out) == (1, True, True)
+    assert command("doctor", "--repair")[0] == 0
+
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    (workspace / "library.db").chmod(0o644)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "chmod", refused)
+        code, out, _ = command("doctor", "--repair")
+    assert (code, "rights could not be mended" in out, "--replace" in out) == (1, True, False)
+    assert "that others may read" in out and "Run: rereader doctor --repair" in out
 
 
 def test_an_old_workspace_is_not_upgraded_by_looking(command, workspace):

@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import threading
 import zipfile
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -266,6 +268,29 @@ def test_a_damaged_library_takes_no_good_backup_away(saved, tmp_path):
         backup(library, archive, unheard, replace=True)
     assert "doctor" in told.value.hint
     assert archive.read_bytes() == saved[1].read_bytes() and sorted(tmp_path.glob("all.zip*")) == [archive]
+
+
+class Newer(sqlite3.Connection):
+    """Tells what SQLite from version 3.44 on says of damaged full-text indexes."""
+
+    said = ("malformed inverted index for FTS5 table main.fulltext_1", 'fts5: corruption found in table "fulltext_2"')
+
+    def execute(self, statement, *given):
+        if statement.startswith("PRAGMA quick_check"):
+            return super().execute("VALUES (?), (?)", self.said)
+        return super().execute(statement, *given)
+
+
+def test_a_damaged_full_text_index_is_saved_with_the_rest(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Newer))
+    with Library(saved[0]) as library:
+        made = backup(library, tmp_path / "all.zip", unheard)
+        assert made.left_out == {}
+        restore(tmp_path / "all.zip", tmp_path / "new", unheard)
+        monkeypatch.setattr(Newer, "said", ("Page 7: never used", Newer.said[0]))
+        with pytest.raises(Unreadable, match="Page 7: never used"):
+            backup(library, tmp_path / "other.zip", unheard)
+    assert dump(tmp_path / "new") == dump(saved[0])
 
 
 def test_what_is_collected_meanwhile_is_not_called_unreadable(saved, tmp_path, monkeypatch):

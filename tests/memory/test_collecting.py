@@ -15,7 +15,7 @@ from rereader.memory.care.depth import Depth, unheard
 from rereader.memory.care.repairs import repair
 from rereader.memory.care.sweeping import sweep
 from rereader.memory.invariants import check_library
-from rereader.memory.library import Library
+from rereader.memory.library import NOT_ERASED, Library
 from rereader.memory.locks import lock_at
 from rereader.runs.session import Session
 from rereader.schema import Interrupted
@@ -179,6 +179,20 @@ def test_memories_that_a_run_reads_stay(library, runs):
         plan, said = collect(library, drop=frozenset({"blocks", "calls"}))
     assert plan.again["blocks"] == [] and plan.again["calls"]
     assert "was not made smaller" in said[0]  # rewriting the file would stop the run
+
+
+def test_only_what_went_is_said_to_stand_while_another_process_reads(library, runs):
+    with closing(sqlite3.connect(library.database.path, isolation_level=None)) as reader:
+        library.database.execute("INSERT INTO calls VALUES ('k', 'm', zeroblob(99999), 0)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM documents").fetchone()
+        library.database.execute("DELETE FROM calls WHERE key = 'k'")
+        plan, said = collect(library)
+        assert plan.counts() == {} and len(said) == 2 and NOT_ERASED not in said
+        assert "was not made smaller" in said[0] and "may still stand" in said[1]
+        _, said = collect(library, keep_last=0)
+        assert "was not made smaller" in said[0] and said[1:] == [NOT_ERASED]
+    assert collect(library)[1] == [] and library.database.free_bytes() == 0
 
 
 def test_the_disk_gets_the_room_back(library, runs):

@@ -12,6 +12,7 @@ from rereader.config import Config
 from rereader.memory.care import repairs
 from rereader.memory.care.contents import check_contents
 from rereader.memory.care.depth import Depth
+from rereader.memory.care.hints import RESTORE
 from rereader.memory.fulltext import FullText
 from rereader.memory.invariants import check_library
 from rereader.memory.library import Library
@@ -221,5 +222,5 @@ def test_no_row_of_a_library_that_sqlite_cannot_read_is_touched(folder, answers)
     (folder / "library.db").write_bytes(body)
     (folder / "runs" / "beef.sqlite").write_bytes(b"x")
     [said] = mend(folder)
-    assert (said.state, "damaged beyond repair" in said.what) == ("note", True)
+    assert (said.state, "damaged beyond repair" in said.what, said.mend) == ("problem", True, RESTORE)
     assert (folder / "library.db").read_bytes() == body and (folder / "runs" / "beef.sqlite").exists()

@@ -52,6 +52,7 @@ def doctor(
 
     rereader doctor --repair
     """
+    from rereader.memory.care.hints import was_made
     from rereader.runs.doctor.examination import Examined, examine, is_well
     from rereader.runs.doctor.scope import Scope
     from rereader.runs.doctor.workspace import mend_workspace
@@ -60,7 +61,8 @@ def doctor(
     with progress_shown(quiet=False) as listen:
         scope = Scope(config, measure, _say, listen)
         mended = [Examined("repair", finding) for finding in mend_workspace(scope)] if repair else []
-        found = examine(replace(scope, repaired=repair))
+        made = repair and was_made(one.finding for one in mended)
+        found = examine(replace(scope, repaired=made))
     well = is_well([*mended, *found])
     if json:
         print_json({"well": well, "repaired": _rows(mended), "findings": _rows(found)})

@@ -24,7 +24,7 @@ class Scope:
         measure: Measure speeds and hash every file, which takes minutes; otherwise what was measured before is shown.
         tell: Told in a few words what a long check is at.
         listen: Told how far a long check of the workspace has come.
-        repaired: Whether what could be mended in the workspace was mended just now.
+        repaired: Whether all that can be mended in the workspace was mended just now.
     """
 
     config: Config
