@@ -76,7 +76,8 @@ def make_report(library: Library, run: Run, steps: Sequence[Step] = ()) -> Repor
     answer = run.answer
     found = so_far(library, run) if answer is None else NOTHING
     cited = answer.cited() if answer else []
-    quotes = [answer.evidence[index] for index in answer.quote_order()] if answer else found.evidence
+    best_first = sorted(found.evidence, key=lambda quote: -(quote.score or 0.0))
+    quotes = [answer.evidence[index] for index in answer.quote_order()] if answer else best_first
     sources = {document.id: document.source for document in library.documents.all()}
     notes = [_note(library, number, quote, sources) for number, quote in enumerate(quotes, 1)]
     pieces = _pieces(answer, cited) if answer else []
