@@ -51,6 +51,7 @@ def serve(
     rereader serve --model qwen2.5-coder-0.5b --json
     """
     try:
+        from rereader.server.allocator import share_pools
         from rereader.server.backend import Backend
         from rereader.server.listening import Server, listen, new_token
         from rereader.server.sessions import session_opener
@@ -60,6 +61,7 @@ def serve(
             raise
         raise MissingExtra("The page", "serve") from error
 
+    share_pools()
     config = options.configuration(workspace)
     names, warnings = options.role_names(config, model, role, base_url, api_key_env)
     open_session = session_opener(config, names, runtime, warnings)
