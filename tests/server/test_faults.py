@@ -45,7 +45,7 @@ def test_a_request_that_fails_inside_is_logged_so(client, backend, caplog, monke
     def broken(*_args, **_kwargs):
         raise ValueError("words of " + "a book")
 
-    monkeypatch.setattr("rereader.memory.runs.RunStore.all", broken)
+    monkeypatch.setattr("rereader.memory.runs.RunStore.listed", broken)
     answer = client.get("/api/runs")
     assert answer.status_code == 500 and "a book" not in answer.text
     assert "a request (GET) failed" in caplog.text and "in broken" in caplog.text

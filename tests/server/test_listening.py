@@ -78,8 +78,12 @@ def test_a_run_is_watched_live_over_a_socket(tmp_path):
                 lines = stream.iter_lines()
                 assert next(lines) == "retry: 1000"
                 added = client.post("/api/documents?name=book.txt", content=BOOK.encode()).json()["job"]
-                job = client.post("/api/runs", json={"question": "Who keeps the bees?"}).json()["job"]
                 seen = []
+                for line in lines:  # a workspace without documents cannot be asked
+                    seen.append(line)
+                    if f'"id":"{added}"' in line and '"state":"done"' in line:
+                        break
+                job = client.post("/api/runs", json={"question": "Who keeps the bees?"}).json()["job"]
                 for line in lines:
                     seen.append(line)
                     if f'"id":"{job}"' in line and '"state":"done"' in line:
