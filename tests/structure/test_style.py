@@ -137,7 +137,7 @@ def test_no_path_of_a_machine_is_named() -> None:
 
 
 def test_only_rereader_prompts_and_pages_are_tracked_whole() -> None:
-    large = [str(path) for path in FILES if (ROOT / path).stat().st_size > 2_500_000]
+    large = [str(path) for path in FILES if (ROOT / path).stat().st_size > 2_000_000]
     assert large == []
 
 
