@@ -37,7 +37,7 @@ from rereader.schema import (
     Span,
     Usage,
 )
-from rereader.schema.usage import WAITING, difference
+from rereader.schema.usage import LOADING, WAITING, difference
 
 
 class ReadingState(TypedDict, total=False):
@@ -340,9 +340,9 @@ def node(name: str, work: Work) -> Node:
         detail = {**outcome.detail, "warnings": context.warnings[warned:], "work": work_done}
         if number == 1 and context.estimate:
             detail["estimate"] = dict(context.estimate)
-        context.usage.add_seconds(name, seconds - waited)
-        if waited:
-            context.usage.add_seconds(WAITING, waited)
+        loaded = min(seconds - waited, sum(part["seconds"] for part in work_done if part["kind"] == "load"))
+        for stage, spent in ((name, seconds - waited - loaded), (WAITING, waited), (LOADING, loaded)):
+            context.usage.add_seconds(stage, spent)
         context.usage.peak_host_bytes = max(context.usage.peak_host_bytes, peak_memory())
         version = outcome.update.get("memory_version", state.get("memory_version", 0))
         step = Step(

@@ -299,6 +299,9 @@ def test_weights_that_a_call_loads_are_loading_and_foretold(session, document):
     assert [one["seconds"] for one in work if one["kind"] == "load"] == [0.5]
     assert all(one["seconds"] < 0.3 for one in work if one["kind"] == "generate")
     assert WAITING not in answer.usage.seconds
+    assert answer.usage.seconds["loading"] == 0.5
+    assert answer.usage.seconds["answer"] < 0.3
+    assert sum(answer.usage.seconds.values()) == pytest.approx(sum(one.seconds for one in steps))
     assert compare(steps).actual >= sum(one.seconds for one in steps)
     history = pasts(session.library.runs.recent_details(50))
     assert Speeds(history, lambda _: guess_unknown("late")).load("late") == (0.5, "runs")

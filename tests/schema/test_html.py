@@ -38,6 +38,9 @@ def test_markup_in_a_text_is_text():
         ("\ufeff", "[U+FEFF]"),
         ("\ud800", "[U+D800]"),
         ("\U000e0041", "[U+E0041]"),
+        ("\ufdd0", "[U+FDD0]"),
+        ("\ufffe", "[U+FFFE]"),
+        ("\U0010ffff", "[U+10FFFF]"),
     ],
 )
 def test_what_cannot_be_seen_is_written_out(character, written):

@@ -13,9 +13,13 @@ from html import escape
 
 LONG = 600
 """Characters of a text that are shown."""
+_NO_CHARACTERS = "\ufdd0-\ufdef" + "".join(
+    f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
+)
+"""Code points that Unicode keeps for no character, which no page may hold."""
 _UNSEEN = re.compile(
     "[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff"
-    "\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+    f"\uffa0\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f{_NO_CHARACTERS}]"
 )
 """Characters that are written out; joiners (U+200C and U+200D) are part of scripts."""
 _LINE = "1px solid rgba(128,128,128,.35)"

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 WAITING = "waiting"
 """What seconds are charged to in which a step's models waited for other processes; no part of what its stage takes."""
+LOADING = "loading"
+"""What seconds are charged to in which a step's models were loaded, so that no stage seems slow for that."""
 
 _COUNTS = (
     "prompt_tokens",
@@ -54,8 +56,9 @@ class Usage(BaseModel):
             setattr(self, name, value)
 
     def add_seconds(self, stage: str, seconds: float) -> None:
-        """Charge wall-clock seconds to a stage."""
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        """Charge wall-clock seconds to a stage; none leave no trace."""
+        if seconds > 0:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
 
 def difference(after: Usage, before: Usage) -> Usage:
