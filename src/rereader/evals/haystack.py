@@ -34,10 +34,8 @@ def sentences(text: str) -> Iterator[str]:
         start = found.end()
 
 
-def background(
-    tiers: Sequence[Sequence[Path]], tokens: int, counter: TokenCounter, rng: Random, *, cut: bool = False
-) -> str:
-    """Join paragraphs until the text has at least ``tokens`` tokens; with ``cut`` the last one ends about there.
+def background(tiers: Sequence[Sequence[Path]], tokens: int, counter: TokenCounter, rng: Random) -> str:
+    """Join paragraphs until the text has about ``tokens`` tokens; the last one is cut at the end of a word.
 
     The files of the first tier are used up before the second is touched. The order of a tier's files, and the
     paragraph that each file starts at, are drawn; the part before that paragraph follows at the file's end.
@@ -51,7 +49,7 @@ def background(
         for paragraph, count in zip(paragraphs, counter([f"{p}\n\n" for p in paragraphs]), strict=True):
             if missing <= 0:
                 return "\n\n".join(chosen)
-            chosen.append(_share(paragraph, missing / count) if cut and count > missing else paragraph)
+            chosen.append(_share(paragraph, missing / count) if count > missing else paragraph)
             missing -= count
     if not chosen and missing > 0:
         raise InputError("There are no background texts.", HINT)

@@ -50,7 +50,6 @@ class MadeNeedles(Needles):
 
     name = "needles_made"
     generator = GENERATOR
-    cut = True
     options_type: ClassVar[type[NeedleOptions]] = MadeOptions
 
     _options: MadeOptions
