@@ -197,7 +197,7 @@ def test_the_real_needles_give_at_least_a_hundred_test_items() -> None:
 @pytest.mark.parametrize("tokens", [4_000, 20_000])
 def test_real_haystacks_have_the_wanted_size(tokens: int) -> None:
     count = tiktoken_counter()
-    bench = Needles(Path(os.environ["REREADER_DATA"]), {"tokens": tokens, "group": 5}, counter=count)
+    bench = Needles(Path(os.environ["REREADER_DATA"]), {"tokens": tokens, "group": 5, "gap": 2}, counter=count)
     sizes = count([bench.text(f"{split}-{seed}") for split in ("dev", "test") for seed in range(8)])
     assert tokens * 0.98 <= min(sizes) <= max(sizes) <= tokens * 1.02
 
