@@ -63,6 +63,9 @@ class OpenedWith:
     def fingerprints(self) -> dict[str, str]:
         return {"reader": "fake"}
 
+    def all_settings(self, graph: str, settings: dict[str, Any]) -> dict[str, Any]:
+        return settings
+
     def add_text(self, text: str, **_: Any) -> tuple[Document, Usage]:
         return Document(id="d", title="t", source="s", length=len(text), loader="fake"), Usage()
 

@@ -64,11 +64,15 @@ class FakeSession:
         self.added: list[tuple[str, dict[str, Any]]] = []
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self.models = {"reader": "fake/1"}
+        self.defaults: dict[str, Any] = {}
         self.error: Exception | None = None
         self.fail_at: int | None = None
 
     def fingerprints(self) -> Mapping[str, str]:
         return self.models
+
+    def all_settings(self, graph: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**self.defaults, **settings}
 
     def add_text(
         self, text: str, *, title: str, source: str, graph: str, settings: Mapping[str, Any]
@@ -219,6 +223,18 @@ def test_other_settings_or_models_are_measured_anew(session: FakeSession, tmp_pa
     session.models = {"reader": "fake/2"}
     assert bench(session, out).written == 16
     assert bench(session, out, budget=Budget(calls=5)).written == 16
+
+
+def test_rows_of_other_defaults_are_measured_anew_and_told_of(session: FakeSession, tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    assert bench(session, out).older == 0
+    session.defaults = {"beside": 0.6}
+    outcome = bench(session, out)
+    assert (outcome.written, outcome.skipped, outcome.older) == (16, 0, 16)
+    environments = [json.loads(line) for line in out.read_text().splitlines() if '"row": "environment"' in line]
+    assert [one["systems"]["good"]["settings"].get("beside") for one in environments] == [None, 0.6]
+    again = bench(session, out)
+    assert (again.written, again.skipped, again.older) == (0, 16, 16)
 
 
 def test_time_spent_leaves_whole_items(session: FakeSession, tmp_path: Path) -> None:

@@ -118,6 +118,15 @@ def test_benchmarks_and_splits_are_kept_apart(tmp_path: Path) -> None:
     assert "difference" not in text  # nothing to compare the only system with
 
 
+def test_two_files_that_measured_a_system_otherwise_are_not_mixed(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.jsonl", [row(0, "bm25"), row(0, "fused")])
+    other = write(tmp_path / "two.jsonl", [{**row(0, "bm25"), "settings_hash": "other"}, row(0, "dense")])
+    with pytest.raises(InputError, match=r"bm25 was measured with other settings, data or models in .*one\.jsonl than"):
+        render([one, other])
+    text = render([one, other], "fused", systems=["fused", "dense"])
+    assert cells(text, "fused") and cells(text, "dense") and "| bm25 |" not in text
+
+
 def test_files_without_results(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no results"):
         render([write(tmp_path / "rows.jsonl", [])])

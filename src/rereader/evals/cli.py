@@ -302,7 +302,8 @@ def _as_text(outcome: Outcome) -> str:
     text = f"{outcome.path}: {outcome.written} rows written, {outcome.skipped} were there before"
     failed = f", {outcome.failed} calls failed" if outcome.failed else ""
     missing = f"; {outcome.missing} still to do, run it again to go on" if outcome.missing else ""
-    return f"{text}{failed}{missing}."
+    older = f" {outcome.older} rows of other settings, data or models stay in the file; reports take the newest."
+    return f"{text}{failed}{missing}.{older if outcome.older else ''}"
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -24,13 +24,23 @@ __all__ = ["Outcome", "Session", "SessionFactory", "run_bench"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a call of :func:`run_bench` did: rows written, rows found done before, failed calls, rows still missing."""
+    """What a call of :func:`run_bench` did.
+
+    Args:
+        path: The results file.
+        written: Rows written.
+        skipped: Rows found done before.
+        failed: Failed calls among those written.
+        missing: Rows still to do.
+        older: Rows of the same questions and systems that were measured with other settings, data or models.
+    """
 
     path: Path
     written: int
     skipped: int
     failed: int
     missing: int
+    older: int = 0
 
 
 def run_bench(
@@ -52,8 +62,8 @@ def run_bench(
 ) -> Outcome:
     """Ask every item of every system and append the rows to ``out``.
 
-    Rows that are there with the same settings, data and models are not measured again. All systems answer an item
-    before the next item begins.
+    Rows that are there with the same settings, defaults among them, the same data and models are not measured again.
+    All systems answer an item before the next item begins.
 
     Args:
         benchmark: Texts and questions.
@@ -87,8 +97,9 @@ def run_bench(
             "budget": budget.model_dump(),
             "models": models,
         }
-        planned = [_plan(system, common) for system in chosen]
+        planned = [_plan(system, session.all_settings(system.graph, system.settings), common) for system in chosen]
         file = ResultsFile(out)
+        older = file.older({result_key(item, one, split) for item in items for one in planned})
         todo = _missing(items, planned, split, file)
         total = sum(len(open_systems) for _, open_systems in todo)
         if total:
@@ -104,7 +115,7 @@ def run_bench(
                 if progress is not None:
                     progress(Progress("bench", runner.written, total, runner.tokens, clock() - started))
     skipped = len(items) * len(planned) - total
-    return Outcome(out, runner.written, skipped, runner.failed, total - runner.written)
+    return Outcome(out, runner.written, skipped, runner.failed, total - runner.written, older)
 
 
 def _items(benchmark: Benchmark, split: Split, seeds: Sequence[int]) -> Iterator[Item]:
@@ -121,8 +132,8 @@ def _folder(workspace: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _plan(system: System, common: Mapping[str, Any]) -> Planned:
-    return Planned(system, hash_settings({**common, "graph": system.graph, "settings": dict(system.settings)}))
+def _plan(system: System, settings: Mapping[str, Any], common: Mapping[str, Any]) -> Planned:
+    return Planned(system, settings, hash_settings({**common, "graph": system.graph, "settings": settings}))
 
 
 def _missing(
@@ -135,5 +146,5 @@ def _missing(
 
 def _environment(planned: Sequence[Planned], common: Mapping[str, Any]) -> Row:
     hashes = {one.system.name: one.settings_hash for one in planned}
-    systems = {one.system.name: one.system.model_dump(mode="json") for one in planned}
+    systems = {one.system.name: {"graph": one.system.graph, "settings": dict(one.settings)} for one in planned}
     return {**describe_environment(), **common, "systems": systems, "settings_hash": hash_settings(hashes)}

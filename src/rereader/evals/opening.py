@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rereader.config import load_config
+from rereader.graphs.registry import get_graph
 from rereader.models.roles import RoleNames, default_names
 from rereader.runs.session import Session, open_session
-from rereader.schema import Answer, Budget, Document, Event, Usage
+from rereader.schema import Answer, Budget, Document, Event, InputError, Usage
 from rereader.schema.events import Listener
 
 ROLES = ("reader", "gister", "scorer", "embedder")
@@ -52,6 +53,13 @@ class MeasuredSession:
         """Name and fingerprint of each role's model; roles without one are left out."""
         models = {role: getattr(self._session.models, role) for role in self._roles}
         return {role: f"{model.name} {model.fingerprint[:16]}" for role, model in models.items() if model is not None}
+
+    def all_settings(self, graph: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a graph with its defaults; those that it refuses as they are, since no question is asked."""
+        try:
+            return asdict(get_graph(graph).settings(settings))
+        except InputError:
+            return dict(settings)
 
 
 @contextmanager

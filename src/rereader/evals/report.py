@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rereader.evals.cells import table
@@ -11,7 +11,7 @@ from rereader.evals.gate_table import gate_table
 from rereader.evals.memory_table import memory_kinds, memory_table
 from rereader.evals.ranking_table import RANKED, masked, rankings
 from rereader.evals.result_table import ResultTables
-from rereader.evals.rows import Row, read_rows, results
+from rereader.evals.rows import Row, RowKey, read_rows, results, row_key
 from rereader.schema.errors import InputError
 
 
@@ -45,15 +45,32 @@ def chosen_rows(paths: Sequence[Path], systems: Sequence[str] = ()) -> list[Row]
     """The results of files, of the named systems in their order.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is none, or two files measured a system with different settings, data or models.
         StoreError: If a file cannot be read.
     """
-    found = results([row for path in paths for row in read_rows(path)])
+    found = _agreeing({path: results(read_rows(path)) for path in paths}, systems)
     if systems:
         found = [row for name in systems for row in found if row["system"] == name]
     if not found:
         raise InputError("The files hold no results.", "`rereader bench run SUITE` writes some.")
     return found
+
+
+def _agreeing(files: Mapping[Path, Sequence[Row]], systems: Sequence[str]) -> list[Row]:
+    """The rows of files, the last one of each key, of which no two measured a system with different settings."""
+    found: dict[RowKey, Row] = {}
+    measured: dict[tuple[str, str, str], tuple[str, Path]] = {}
+    for path, rows in files.items():
+        for row in rows:
+            if systems and row["system"] not in systems:
+                continue
+            key = (row["benchmark"], row["split"], row["system"])
+            settings, other = measured.setdefault(key, (row["settings_hash"], path))
+            if settings != row["settings_hash"]:
+                msg = f"{row['system']} was measured with other settings, data or models in {other} than in {path}."
+                raise InputError(msg, "Report the files one by one, or name the --systems to take from them.")
+            found[row_key(row)] = row
+    return list(found.values())
 
 
 def by_set(rows: Iterable[Row]) -> dict[str, list[Row]]:

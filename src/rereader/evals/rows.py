@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,11 @@ class ResultsFile:
 
     def __contains__(self, key: RowKey) -> bool:
         return key in self._done
+
+    def older(self, keys: Collection[RowKey]) -> int:
+        """Rows that are about the same as some of ``keys``, but were measured with other settings, data or models."""
+        wanted = {key[:-1] for key in keys}
+        return sum(key[:-1] in wanted and key not in keys for key in self._done)
 
     def begin(self, environment: Mapping[str, Any]) -> None:
         """Write the environment, unless the file's last one differs in nothing but the date."""

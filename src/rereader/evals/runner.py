@@ -42,15 +42,19 @@ class Session(Protocol):
     def fingerprints(self) -> Mapping[str, str]:
         """What decides the replies of each model role: role -> fingerprint."""
 
+    def all_settings(self, graph: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Every setting that a graph runs with when these are named: theirs, and its defaults."""
+
 
 SessionFactory = Callable[[Path], AbstractContextManager[Session]]
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A system with the settings that it is really run with, and their hash."""
+    """A system with all settings that it is really run with, defaults among them, and their hash."""
 
     system: System
+    settings: Mapping[str, Any]
     settings_hash: str
 
 
