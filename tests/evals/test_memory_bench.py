@@ -238,6 +238,25 @@ def test_tables_show_differences_on_the_same_questions(tmp_path):
     assert "contained" not in table and "right paragraph" not in table
 
 
+def test_a_scorer_is_compared_with_chance_at_its_ratio_and_in_its_way(tmp_path):
+    systems = {
+        "raw": -1.0,
+        "blocks random 2": -4.0,
+        "blocks random 4": -5.0,
+        "blocks random 4, right paragraph alone": -3,
+    }
+    rows = [row(str(number), system, value) for system, value in systems.items() for number in range(10)]
+    rows += [row(str(number), "blocks key-norm 4", -4.5) for number in range(9)]
+    rows += [row(str(number), "blocks key-norm 4, right paragraph alone", -3.25) for number in range(9)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(one)}\n" for one in rows))
+    table = render([path])
+    assert "| read | n | log-probability | difference from raw | difference from random | places |" in table
+    assert "| blocks key-norm 4 | 9 | -4.50 | **-3.50 [-3.50, -3.50]** | **+0.50 [+0.50, +0.50]** |" in table
+    assert "alone | 9 | -3.25 | **-2.25 [-2.25, -2.25]** | **-0.25 [-0.25, -0.25]** |" in table
+    assert "| blocks random 4 | 10 | -5.00 | **-4.00 [-4.00, -4.00]** | - |" in table
+
+
 def test_the_command(model, data, monkeypatch):
     models = SimpleNamespace(scorer=model, close=lambda: None)
     monkeypatch.setenv("REREADER_DATA", str(data))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import numpy as np
@@ -13,6 +14,9 @@ from rereader.evals.result_table import item_of
 from rereader.evals.rows import Row
 
 BASE = "raw"
+CHANCE = "random"
+"""The scorer that every other one has to beat at its ratio."""
+_SCORER = re.compile(r"(?<=\bblocks )\S+")
 LEAST_GROUPS = 8
 """Of fewer paragraphs no interval is told: it would look far too narrow."""
 Lines = tuple[list[str], list[list[str]]]
@@ -20,13 +24,18 @@ Lines = tuple[list[str], list[list[str]]]
 
 def memory_table(rows: Sequence[Row]) -> Lines:
     """Header and lines: one for each system."""
-    header = ["read", "n", "log-probability", f"difference from {BASE}", "contained", f"difference from {BASE}"]
-    header += ["F1", "exact", "right paragraph", "places", "bytes per token", "seconds"]
-    base = {item_of(row): row for row in rows if row["system"] == BASE}
+    header = ["read", "n", "log-probability", f"difference from {BASE}", f"difference from {CHANCE}"]
+    header += ["contained", f"difference from {BASE}", "F1", "exact"]
+    header += ["right paragraph", "places", "bytes per token", "seconds"]
+    systems: dict[str, dict[tuple[int, str], Row]] = {}
+    for row in rows:
+        systems.setdefault(row["system"], {})[item_of(row)] = row
+    base = systems.get(BASE, {})
     lines = []
-    for system in dict.fromkeys(row["system"] for row in rows):
-        mine = [row for row in rows if row["system"] == system]
-        line = [system, str(len(mine)), _mean(mine, "logprob"), _gain(mine, base, "logprob")]
+    for system, found in systems.items():
+        mine, chance = list(found.values()), systems.get(_SCORER.sub(CHANCE, system), {})
+        line = [system, str(len(mine)), _mean(mine, "logprob")]
+        line += [_gain(mine, base, "logprob"), _gain(mine, chance, "logprob")]
         line += [_mean(mine, "contained"), _gain(mine, base, "contained"), _mean(mine, "f1"), _mean(mine, "exact")]
         line += [_mean(mine, "chosen_right"), _mean(mine, "places", 0), _mean(mine, "bytes_per_token", 0)]
         lines.append([*line, _mean(mine, "seconds")])
@@ -70,9 +79,10 @@ def grouped_interval(values: Sequence[tuple[str, float]], seed: int = 0) -> Inte
     return Interval(float(sums.sum() / counts.sum()), float(low), float(high), len(values))
 
 
-def _gain(rows: Sequence[Row], base: dict[tuple[int, str], Row], field: str) -> str:
-    """Difference on the same questions, in bold where its interval leaves zero out."""
-    pairs = [(row, base[item_of(row)]) for row in rows if item_of(row) in base and row["system"] != BASE]
+def _gain(rows: Sequence[Row], base: Mapping[tuple[int, str], Row], field: str) -> str:
+    """Difference from another system on the same questions, in bold where its interval leaves zero out."""
+    pairs = [(row, base[item_of(row)]) for row in rows if item_of(row) in base]
+    pairs = [(row, other) for row, other in pairs if row["system"] != other["system"]]
     values = [(row["text"], row[field] - other[field]) for row, other in pairs if field in row and field in other]
     if not values:
         return MISSING
