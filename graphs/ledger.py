@@ -17,13 +17,14 @@ from typing import Annotated, Literal
 
 from rereader.agents.answerer import answer
 from rereader.agents.chunker import chunk
-from rereader.agents.context import ReadingState, stage_cost
+from rereader.agents.context import ReadingState
 from rereader.agents.costs import Facts, StageCost
 from rereader.agents.finisher import finish
 from rereader.agents.fixing import fixed_by
 from rereader.agents.gate import gate
 from rereader.agents.gister import gist
 from rereader.agents.indexer import index
+from rereader.agents.node import stage_cost
 from rereader.agents.reasoner import reason
 from rereader.agents.recap_tree import grow, summarise
 from rereader.agents.settings import RecapSettings, WaveSettings

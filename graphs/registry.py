@@ -28,9 +28,10 @@ from langgraph.graph import StateGraph
 from pydantic import TypeAdapter, ValidationError
 
 import rereader.graphs
-from rereader.agents.context import ReadingState, RunContext, stage_cost
+from rereader.agents.context import ReadingState, RunContext
 from rereader.agents.costs import Estimator, Facts, StageCost
 from rereader.agents.fixing import FixedBy, declared, roles_of
+from rereader.agents.node import stage_cost
 from rereader.agents.settings import ReadingSettings
 from rereader.config import NOT_GRAPHS, load_config
 from rereader.schema import InputError, RereaderError

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from langgraph.graph import END, START, StateGraph
 
-from rereader.agents.context import ReadingState, RunContext, Work, node
+from rereader.agents.context import ReadingState, RunContext, Work
 from rereader.agents.finisher import finish
+from rereader.agents.node import AgentNode
 
 Graph = StateGraph[ReadingState, RunContext, ReadingState, ReadingState]
 
@@ -16,8 +17,8 @@ def new_graph(works: Sequence[tuple[str, Work]]) -> Graph:
     """A graph with these agents as nodes, starting at the first, and the finisher at its end. Edges are to be added."""
     graph: Graph = StateGraph(ReadingState, context_schema=RunContext)
     for name, work in works:
-        graph.add_node(name, node(name, work))
-    graph.add_node("finish", node("finish", finish))
+        graph.add_node(name, AgentNode(name, work))
+    graph.add_node("finish", AgentNode("finish", finish))
     graph.add_edge(START, works[0][0])
     graph.add_edge("finish", END)
     return graph
