@@ -76,6 +76,8 @@ class DocumentFacts:
         gists: Gists stored by their key (see ``gister.gist_key``).
         spaces: Kinds of vectors of the run's embedder that are complete.
         blocks: Compressed chunks stored, by the model's name and how they are made (see ``compressor.block_key``).
+        words: Counts the words of its paragraphs (see ``tools.paragraphs``) if none of these may have more than so
+            many; may take a second, so it is asked only if it matters. ``None`` where the text is not known.
     """
 
     characters: int
@@ -85,12 +87,13 @@ class DocumentFacts:
     gists: Mapping[str, int] = field(default_factory=dict)
     spaces: frozenset[str] = frozenset()
     blocks: Mapping[str, int] = field(default_factory=dict)
+    words: Callable[[int], int] | None = field(default=None, compare=False)
 
     @classmethod
-    def guessed(cls, characters: int, chunk_tokens: int) -> DocumentFacts:
-        """The facts of a document that the library does not hold."""
+    def guessed(cls, characters: int, chunk_tokens: int, words: Callable[[int], int] | None = None) -> DocumentFacts:
+        """The facts of a document that the library does not hold, or has not cut."""
         tokens = round(characters / CHARACTERS_PER_TOKEN)
-        return cls(characters, tokens, max(1, round(tokens / chunk_tokens / _CHUNK_FILL)))
+        return cls(characters, tokens, max(1, round(tokens / chunk_tokens / _CHUNK_FILL)), words=words)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from rereader.memory.chunks import Chunking
 from rereader.models.base import LanguageModel
 from rereader.prompts.loader import load
 from rereader.schema import Record, Span
-from rereader.tools.paragraphs import LONGEST_WORD
 
 LEAD = "lead"
 """What a stand-in for a gist names as its model, with the reason after a colon."""
@@ -88,22 +87,25 @@ def expected_pages(settings: Any, document: DocumentFacts) -> int:
         return known
     least, most = float(settings.min_words), float(settings.max_words)
     size = _FULL * most if settings.pagination == "uniform" else (least + most) / 2
-    return max(1, math.ceil(document.tokens / TOKENS_PER_WORD / size))
+    words = document.words(settings.max_words) if document.words else document.tokens / TOKENS_PER_WORD
+    return max(1, math.ceil(words / size))
 
 
 def most_pages(settings: Any, document: DocumentFacts) -> int:
-    """How many pages a document has; until they are made, how many it may have at most, once its tokens are known.
+    """How many pages a document has; until they are made, how many it may have at most.
 
     A page has fewer words than ``min_words`` only where it and the next pass ``max_words``, so that two of them share
-    more than that; the last one may be of any size. No word has less than a token where spaces part words, and long
-    stretches without any count by their characters (``tools.paragraphs``).
+    more than that; the last one may be of any size. The words are counted as the paginator counts them, since tokens
+    tell nothing of them: where spaces part no words, a token may be several, or one of several that a word has. A text
+    that is not known has no more words than characters.
     """
     known = pages_stored(settings, document)
     if known:
         return known
     half = settings.max_words / 2
     least: float = half if settings.pagination == "uniform" else min(settings.min_words, half)
-    return 1 + math.floor(max(document.tokens, document.characters / LONGEST_WORD) / least)
+    words = document.words(settings.max_words) if document.words else document.characters
+    return 1 + math.floor(words / least)
 
 
 def _stored(document: DocumentFacts, kind: str, *parts: str) -> int:

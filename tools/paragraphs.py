@@ -19,6 +19,15 @@ def size_in_words(text: str) -> int:
     return max(count_words(text), len(text) // LONGEST_WORD)
 
 
+def words_in_paragraphs(text: str, most: int) -> int:
+    """Words of all paragraphs that a text is cut into, each by its size: what there is to fill pages with.
+
+    It may be more than the size of the text as a whole, where some paragraphs count by their words and some by their
+    characters.
+    """
+    return sum(size_in_words(text[start:end]) for start, end in paragraph_spans(text, most))
+
+
 def paragraph_spans(text: str, most: int) -> list[Piece]:
     """Paragraphs of ``text`` as half-open offsets, in order, that together cover every character.
 

@@ -1,6 +1,7 @@
 """Paging without a model: paragraphs, possible ends, labels, gists that cannot be used, replies that name pages."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -15,9 +16,24 @@ from rereader.graphs.gist_lookup import GistLookupSettings
 from rereader.graphs.registry import get_graph
 from rereader.schema import InputError
 from rereader.tools.paging import Limits, page_ends, parse_label, possible_ends, thinned
-from rereader.tools.paragraphs import paragraph_spans, size_in_words
+from rereader.tools.paragraphs import paragraph_spans, size_in_words, words_in_paragraphs
 
 TEXTS = st.text(alphabet="ab .!?\n\t\u2029\u5b57\u3002|", max_size=400)
+PARTS = st.sampled_from(
+    [
+        "One two three. ",
+        "A word\n",
+        "\n\n",
+        "\u5b57\u3002",
+        "\u5b57" * 30,
+        "\u0e01" * 90,
+        "=-" * 60,
+        "giant" * 500,
+        "| 1 | ",
+    ]
+)
+ODD_TEXTS = st.lists(PARTS, min_size=1, max_size=60).map("".join)
+"""Texts with and without spaces: Chinese, Thai, tables of signs, words of 2,500 letters."""
 SIZES = st.lists(st.integers(1, 300), min_size=1, max_size=60)
 LIMITS = Limits(least=280, most=600, rest=350)
 
@@ -146,24 +162,31 @@ def test_the_expected_number_of_pages_is_the_stored_one_once_there_is_one():
     assert expected_pages(settings, DocumentFacts(5_800, 1_350, 3, gists={f"page-gists:x:{key}": 7})) == 2
 
 
-@given(SIZES, st.integers(1, 400), st.integers(0, 400), st.integers(0, 300), st.data())
-def test_whoever_picks_the_ends_no_more_pages_come_of_it_than_are_foretold_at_most(sizes, least, more, rest, data):
+def foretold(settings, text, *, known=True):
+    """The most pages of a text whose tokens tell nothing."""
+    words = partial(words_in_paragraphs, text) if known else None
+    return most_pages(settings, DocumentFacts(len(text), 1, 1, words=words))
+
+
+@given(ODD_TEXTS, st.integers(1, 40), st.integers(0, 60), st.integers(0, 30), st.data())
+def test_whoever_picks_the_ends_no_more_pages_come_of_it_than_are_foretold_at_most(text, least, more, rest, data):
     settings = GistLookupSettings(min_words=least, max_words=least + more, rest_words=rest)
+    sizes = [size_in_words(text[start:end]) for start, end in paragraph_spans(text, settings.max_words)]
 
     def pick(_before, _start, ends):
         return data.draw(st.sampled_from([0, len(ends) - 1, len(ends) // 2]))
 
-    words = sum(sizes)
-    facts = DocumentFacts(characters=5 * words, tokens=words, chunks=1)
     limits = Limits(least, least + more, rest)
-    assert len(page_ends(sizes, limits, pick)) <= most_pages(settings, facts)
+    made = len(page_ends(sizes, limits, pick))
+    assert made <= foretold(settings, text) <= foretold(settings, text, known=False)
     uniform = replace(settings, pagination="uniform")
-    assert len(page_ends(sizes, limits, lambda _before, _start, ends: len(ends) - 1)) <= most_pages(uniform, facts)
+    made = len(page_ends(sizes, limits, lambda _before, _start, ends: len(ends) - 1))
+    assert made <= foretold(uniform, text) <= foretold(uniform, text, known=False)
 
 
 def test_stored_pages_are_all_that_there_are():
     settings = GistLookupSettings(pagination="uniform")
-    facts = DocumentFacts(5_800, 1_350, 3)
+    facts = DocumentFacts(5_800, 1_350, 3, words=lambda most: 1_200)
     assert most_pages(settings, facts) == 5
     assert most_pages(settings, replace(facts, gists={"pages:none:uniform:280-600-350": 2})) == 2
 

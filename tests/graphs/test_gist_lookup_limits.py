@@ -21,8 +21,11 @@ from paged_books import (
     two_books,
 )
 
+from rereader.agents.costs import Facts
+from rereader.graphs.registry import get_graph
 from rereader.models.hashing import HashingEmbedder
 from rereader.models.roles import Models
+from rereader.runs.facts import known_documents
 from rereader.schema import Budget, InputError, Interrupted, ModelError
 from rereader.testing.sessions import scripted_session
 
@@ -211,3 +214,37 @@ def test_a_reader_that_cannot_choose_labels_is_refused_with_what_to_do(start):
     with pytest.raises(InputError, match="pagination=generate"):
         ask(session, document)
     assert script.model.calls == []
+
+
+# Declared calls
+
+UNSPACED = {
+    "chinese": "\u5b57" * 40 + "\u3002",
+    "chinese and words": "\u5b57" * 40 + "\u3002" + "One two. ",
+    "thai": "\u0e01" * 70 + " ",
+    "signs": "=-" * 70,
+    "one word": "giant" * 30,
+    "numbers": "1 2 3 4 5 6 7 8 9. ",
+}
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("pagination", ["generate", "uniform"])
+@pytest.mark.parametrize("kind", UNSPACED)
+def test_texts_without_spaces_keep_to_the_declared_calls(start, kind, pagination, cut):
+    session = start(Script(label="<1>", gist=lambda page: "A gist."))  # as short pages as there may be
+    document = add(session, UNSPACED[kind] * 60)
+    settings = {"pagination": pagination, "min_words": 40, "max_words": 200, "rest_words": 0}
+    if cut:
+        session.ask(QUESTION, [document.id], graph="retrieval", settings={"answer": False})
+    declared = most_calls(session, document, settings)
+    assert ask(session, document, **settings).usage.calls <= declared <= 3 + 2 * document.length / 40
+
+
+def most_calls(session, document, settings):
+    """The calls that a run may make at most, as they are declared before it."""
+    values = get_graph(GRAPH).settings(settings)
+    cut = f"{values.cut};tokens={session.counter.name}"
+    known = known_documents(session.library, [(document.id, document.length)], cut, values.chunk_tokens, "", "hashing")
+    costs = get_graph(GRAPH).costs(values, Facts(tuple(known), bound=frozenset({"reader", "embedder"})))
+    return sum(work.calls_at_most for cost in costs for work in cost.works if work.kind in ("generate", "score"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from rereader.agents.compressor import block_key
@@ -13,6 +14,7 @@ from rereader.models.hashing import HashingEmbedder
 from rereader.models.measure import entries
 from rereader.models.speed import CACHE, speed_key
 from rereader.runs.speeds import Plain
+from rereader.tools.paragraphs import words_in_paragraphs
 
 EMBEDDED_CHARACTERS = {"hashing": 5.6, "model": 4.5}
 """Characters in a token of an embedder: words of the hashing one, word pieces of the others."""
@@ -39,9 +41,10 @@ def known_documents(
 def _facts(
     library: Library, identity: str, characters: int, cut: str, chunk_tokens: int, fingerprint: str, name: str
 ) -> DocumentFacts:
+    words = _word_count(library, identity)
     chunking = library.chunks.chunking(identity, cut)
     if chunking is None:
-        return DocumentFacts.guessed(characters, chunk_tokens)
+        return DocumentFacts.guessed(characters, chunk_tokens, words)
     database = library.database
     gists = database.rows("SELECT method, COUNT(*) FROM gists WHERE chunking = ? GROUP BY method", (chunking.id,))
     return DocumentFacts(
@@ -52,7 +55,15 @@ def _facts(
         gists={row[0]: row[1] for row in gists},
         spaces=_spaces(library, chunking, fingerprint, name),
         blocks=_blocks(library, chunking),
+        words=words,
     )
+
+
+def _word_count(library: Library, identity: str) -> Callable[[int], int] | None:
+    """Counts the words of a stored document's paragraphs, once for each limit."""
+    if not library.database.row("SELECT 1 FROM documents WHERE id = ?", (identity,)):
+        return None
+    return cache(lambda most: words_in_paragraphs(library.documents.text(identity), most))
 
 
 def _blocks(library: Library, chunking: Chunking) -> dict[str, int]:

@@ -162,7 +162,7 @@ def facts_before(room: Room) -> Facts:
     bound = {role: model for role in ROLES if (model := getattr(models, role)) is not None}
     windows = {f"{role}_window": bound[role].context_window for role in ("reader", "scorer") if role in bound}
     asked = bound["reader"].count_tokens([QUESTION])[0] if "reader" in bound else 20
-    documents = tuple(DocumentFacts(one.characters, one.tokens, one.chunks) for one in known)
+    documents = tuple(DocumentFacts(one.characters, one.tokens, one.chunks, words=one.words) for one in known)
     return Facts(documents=documents, question_tokens=asked, bound=frozenset(bound), **windows)
 
 
