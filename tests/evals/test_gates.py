@@ -6,19 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from gate_data import write_data
-from gate_heads import coverage_head
+from gate_heads import CALIBRATION, coverage_head
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rereader.evals.gate_scores import Found
 from rereader.evals.gate_table import Ranks, gate_table, grid
 from rereader.evals.gates import GateBench, described, measure_gates
 from rereader.evals.marked import dealt
 from rereader.evals.report import render
 from rereader.evals.rows import read_rows, results
+from rereader.models import gatelora
+from rereader.models.gatelora import adapted, save_lora
 from rereader.models.hashing import HashingEmbedder
+from rereader.models.local import LocalModel
 from rereader.models.roles import Models
 from rereader.models.scripted import ScriptedModel
+from rereader.models.tiny import tiny_model
 from rereader.schema import InputError
 from rereader.testing.sessions import scripted_session
 
@@ -101,6 +107,94 @@ def test_the_report_has_a_table_for_each_state_of_knowledge(measured):
     text = render([out])
     assert text.count("| gate | n | chunks | AUROC |") == 2
     assert text.count("| similarity |") == 2 and "difference from similarity" in text
+
+
+@pytest.fixture(scope="module")
+def judged(measured, tmp_path_factory):
+    """Rows of gates that were given the four best recalled chunks only, and the prompts that the scorer was asked."""
+    bench, data, _, _, _ = measured
+    out = tmp_path_factory.mktemp("judged") / "rows.jsonl"
+    measure_gates(replace(bench, gates=("fused", "choose", "attention"), judged=4), data, Opened, out)
+    return out
+
+
+def test_only_the_best_recalled_are_judged_and_the_others_stand_after_them(judged):
+    rows = results(read_rows(judged))
+    assert {row["system"] for row in rows} == {"fused", "choose of 4", "attention of 4"}
+    by_item = {(row["item"], row["known"], row["system"]): row for row in rows}
+    for (item, known, system), row in by_item.items():
+        fused = by_item[item, known, "fused"]
+        assert row["chunks"] == fused["chunks"] > 4 and len(row["gold_ranks"]) == len(fused["gold_ranks"])
+        if system == "fused":
+            assert row["calls"] == 0 and "auroc_judged" not in row
+            continue
+        assert row["calls"] == 4 if system == "choose of 4" else row["calls"] > 0
+        for mine, theirs in zip(row["gold_ranks"], fused["gold_ranks"], strict=True):
+            assert mine == theirs if theirs > 4 else mine <= 4, "the judged are put in another order, the others not"
+
+
+def test_recall_and_judgement_are_compared_among_those_that_were_judged():
+    found = Found({}, {(0, 1): 0.9, (0, 2): 0.5, (0, 3): 0.1}, {(0, 1): -3.0, (0, 2): -1.0, (0, 3): -2.0})
+    assert found.among_judged({(0, 2)}) == {"auroc_recalled": 0.5, "auroc_judged": 1.0}
+    assert found.among_judged({(0, 7)}) == {"auroc_recalled": None, "auroc_judged": None}
+
+
+def test_the_table_has_those_areas_where_there_are_any(judged, measured):
+    assert "judged ones" not in render([measured[2]])
+    lines = [line for line in render([judged]).splitlines() if line.startswith("| ")]
+    header, _, fused, choose, _ = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[:5]]
+    assert header[-2:] == ["AUROC of recall, judged ones", "AUROC of judgement, judged ones"]
+    assert fused[0] == "fused" and fused[-2:] == ["-", "-"]
+    assert choose[0] == "choose of 4" and all("[" in cell for cell in choose[-2:])
+
+
+def test_all_judged_is_another_measurement_than_the_best(judged, measured):
+    bench, data, _, _, _ = measured
+    again = replace(bench, gates=("fused", "choose"), judged=5, items=1)
+    assert measure_gates(again, data, Opened, judged) == 2, "of fused nothing is measured again"
+
+
+class WithAdapters(Opened):
+    """A session whose scorer takes adapters."""
+
+    def __init__(self, folder):
+        self.scorer = LocalModel(*tiny_model("llama", 0), name="tiny")
+        models = Models(scorer=self.scorer, embedder=HashingEmbedder())
+        self.session = scripted_session(folder, models)
+
+    def __exit__(self, *details):
+        super().__exit__(*details)
+        self.scorer.close()
+
+
+def test_adapters_stand_beside_the_head_and_are_opened_once(measured, tmp_path, monkeypatch):
+    bench, data, _, _, _ = measured
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        reader = adapted(*tiny_model("llama", 0), 2)
+        with torch.no_grad():
+            reader.weight.normal_()
+    reader.model.eval()
+    save_lora(tmp_path / "adapters", reader, CALIBRATION, {"scorer": "tiny"})
+    opened, opening = [], gatelora.open_lora
+    monkeypatch.setattr(gatelora, "open_lora", lambda *given: opened.append(given) or opening(*given))
+    both = replace(bench, gates=("trained", "lora"), items=2, judged=3, lora=tmp_path / "adapters")
+    out = tmp_path / "rows.jsonl"
+    assert measure_gates(both, data, WithAdapters, out) == 2 * 2 * 2
+    rows = results(read_rows(out))
+    assert {row["system"]: row["calls"] for row in rows} == {"trained": 0, "lora of 3": 3}
+    assert len(opened) == 1
+    first = read_rows(out)[0]
+    assert first["lora"]["adapters"] and not first["trained_gate"]["adapters"]
+
+
+def test_a_folder_of_adapters_is_not_taken_for_the_head(measured, tmp_path):
+    bench, data, _, _, _ = measured
+    wrong = replace(bench, gates=("trained",), settings={"trained_gate": str(tmp_path)})
+    with pytest.raises(InputError, match="is a folder of adapters"):
+        measure_gates(wrong, data, Opened, tmp_path / "rows.jsonl")
+    with pytest.raises(InputError, match="needs its folder"):
+        measure_gates(replace(bench, gates=("lora",)), data, Opened, tmp_path / "rows.jsonl")
 
 
 def test_an_unknown_gate_is_refused(measured, tmp_path):

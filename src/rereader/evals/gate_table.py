@@ -14,6 +14,7 @@ from rereader.evals.rows import Row
 RECALL = 0.95
 _SHARES = (0.01, 0.05, 0.1, 0.2)
 _BASELINE = "similarity"
+_AMONG = {"auroc_recalled": "AUROC of recall, judged ones", "auroc_judged": "AUROC of judgement, judged ones"}
 _GRID = 48
 """Ranks whose scores are kept, so that the share that passes any threshold can be told from the rows."""
 Floats = NDArray[np.float64]
@@ -75,28 +76,37 @@ class Ranks:
 def gate_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Header and lines: AUROC, recall at shares that pass, and the share that passes at the wanted recall.
 
-    Differences are from the gate ``similarity`` on the same questions.
+    Differences are from the gate ``similarity`` on the same questions. Where some gate judged the best recalled chunks
+    only, there are the areas of the recall and of the judgement among those.
     """
     systems = list(dict.fromkeys(row["system"] for row in rows))
     by_system = {system: {row["item"]: row for row in rows if row["system"] == system} for system in systems}
     base = by_system.get(_BASELINE, {})
-    lines = [_line(system, by_system[system], base) for system in systems]
+    among = [name for name in _AMONG if any(row.get(name) is not None for row in rows)]
+    lines = [
+        [*_line(system, by_system[system], base), *(_mean(by_system[system], name) for name in among)]
+        for system in systems
+    ]
     recalls = [f"recall at {share:.0%}" for share in _SHARES]
     passing = [f"share for {RECALL:.2f}", "one threshold", f"difference from {_BASELINE}"]
-    return ["gate", "n", "chunks", "AUROC", *recalls, *passing, "s"], lines
+    return ["gate", "n", "chunks", "AUROC", *recalls, *passing, "s", *map(_AMONG.__getitem__, among)], lines
 
 
 def _line(system: str, rows: dict[str, Row], base: dict[str, Row]) -> list[str]:
     mine = Ranks.of(list(rows.values()))
     everyone = np.arange(len(rows))
-    area = mean_interval([row["auroc"] for row in rows.values() if row["auroc"] is not None])
     recalls = [f"{mine.recall_at(share, everyone):.2f}" for share in _SHARES]
     seconds = float(np.mean([row["seconds"] for row in rows.values()]))
     chunks = float(np.mean([row["chunks"] for row in rows.values()]))
     passing = [_interval(mine.passing, len(rows), ".3f"), _interval(mine.passing_threshold, len(rows), ".3f")]
-    shown = f"{area.mean:.3f} [{area.low:.3f}, {area.high:.3f}]" if area else "-"
     gain = _gain(rows, base) if system != _BASELINE else "-"
-    return [system, str(len(rows)), f"{chunks:.0f}", shown, *recalls, *passing, gain, f"{seconds:.2f}"]
+    return [system, str(len(rows)), f"{chunks:.0f}", _mean(rows, "auroc"), *recalls, *passing, gain, f"{seconds:.2f}"]
+
+
+def _mean(rows: dict[str, Row], name: str) -> str:
+    """The mean of a value over the questions that have it, with its interval."""
+    found = mean_interval([row[name] for row in rows.values() if row.get(name) is not None])
+    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]" if found else "-"
 
 
 def _gain(rows: dict[str, Row], base: dict[str, Row]) -> str:

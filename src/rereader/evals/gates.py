@@ -18,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rereader.agents.context import RunContext
-from rereader.agents.gate import gate_named, recall
 from rereader.agents.gate_inputs import all_chunks
 from rereader.agents.gates import Asked
 from rereader.agents.ledger import quote
 from rereader.agents.retriever import targets_of
-from rereader.agents.searcher import ChunkKey, Target, bm25_passages, queries_of
-from rereader.agents.searcher import asked as as_query
+from rereader.agents.searcher import ChunkKey, Target
 from rereader.evals.environment import describe_environment
+from rereader.evals.gate_scores import CHEAP, GATES, find_scores
 from rereader.evals.gate_table import grid
 from rereader.evals.intervals import auroc
 from rereader.evals.items import GoldSpan, Item
@@ -40,17 +39,15 @@ from rereader.prompts.loader import load
 from rereader.runs.session import Session
 from rereader.schema import Document, InputError, Record, Span
 
-GATES = ("bm25", "similarity", "fused", "trained", "choose", "likelihood", "attention")
-CHEAP = GATES[:4]
-"""Those that call no language model."""
 CHUNKS = {"chunk_tokens": 128, "gist_share": 0.5}
 """Chunks of about a document's size."""
 _SETTINGS: Mapping[str, Mapping[str, str]] = {"bm25": {}, "fused": {}, "similarity": {"recall": "memory"}}
 """Of the gates that recall alone decides; the others are named by themselves."""
-_PROMPTS = {"choose": "gate", "trained": "gate", "likelihood": "recall", "attention": "attend"}
+_PROMPTS = {"choose": "gate", "lora": "gate", "likelihood": "recall", "attention": "attend"}
 """Of the gates that ask the scorer."""
+_TRAINED = {"trained": "trained_gate", "lora": "lora"}
+"""Of the gates that were trained, what the facts call that."""
 Told = Callable[[int, int], None]
-Scores = dict[ChunkKey, float]
 
 
 @dataclass(frozen=True)
@@ -60,10 +57,12 @@ class GateBench:
     Args:
         source: Set of questions.
         documents: Documents of a text.
-        gates: Gates, of :data:`GATES`.
+        gates: Gates, of :data:`~rereader.evals.gate_scores.GATES`.
         items: Most questions.
         questions: Questions of a text.
         settings: Settings of the graph that are not the usual ones.
+        judged: Most chunks of a question that a language model judges, those recalled best; all of them by default.
+        lora: Folder of the adapters that the gate ``lora`` is.
     """
 
     source: str
@@ -72,6 +71,8 @@ class GateBench:
     items: int = 200
     questions: int = 20
     settings: Mapping[str, Any] | None = None
+    judged: int | None = None
+    lora: Path | None = None
 
     @property
     def name(self) -> str:
@@ -84,6 +85,30 @@ class GateBench:
     def values(self) -> dict[str, Any]:
         """The settings of the graph."""
         return {"gist": "extract", **CHUNKS, **(self.settings or {})}
+
+    def settings_of(self, gate: str) -> dict[str, Any]:
+        """The settings of the graph with which a gate is measured."""
+        if gate == "lora":
+            return {**self.values, "gate": "trained", "trained_gate": str(self.lora)}
+        return {**self.values, **_SETTINGS.get(gate, {"gate": gate})}
+
+    def system(self, gate: str) -> str:
+        """What the rows of a gate say that was measured."""
+        return gate if gate in CHEAP or self.judged is None else f"{gate} of {self.judged}"
+
+    def check(self) -> None:
+        """Refuse what cannot be measured.
+
+        Raises:
+            InputError: If a gate is unknown, or the trained gate is of another kind.
+        """
+        if unknown := [name for name in self.gates if name not in GATES]:
+            raise InputError(f"There is no gate {unknown[0]!r}.", f"Known: {', '.join(GATES)}.")
+        if "lora" in self.gates and (self.lora is None or not self.lora.is_dir()):
+            raise InputError("The gate lora needs its folder of adapters.", "Name it with --lora.")
+        named = self.values.get("trained_gate")
+        if "trained" in self.gates and named and Path(named).is_dir():
+            raise InputError(f"{named} is a folder of adapters.", f"Measure it with --gates lora --lora {named}.")
 
 
 def measure_gates(
@@ -106,15 +131,14 @@ def measure_gates(
         The number of rows written.
 
     Raises:
-        InputError: If a gate is unknown.
+        InputError: If a gate is unknown, or the trained gate is of another kind.
     """
-    if unknown := [name for name in bench.gates if name not in GATES]:
-        raise InputError(f"There is no gate {unknown[0]!r}.", f"Known: {', '.join(GATES)}.")
+    bench.check()
     options = {"source": bench.source, "documents": bench.documents, "questions": bench.questions}
     texts = Multihop(data, options)
     items = texts.items("test", 0)[: bench.items]
     rows = ResultsFile(out)
-    written = 0
+    written, live = 0, dict[str, Any]()
     with tempfile.TemporaryDirectory(prefix="rereader-gates-") as folder, session_on(Path(folder)) as session:
         facts = {gate: _facts(bench, session, texts, gate) for gate in bench.gates}
         settings = {gate: hash_settings(made_of) for gate, made_of in facts.items()}
@@ -123,13 +147,13 @@ def measure_gates(
         environment = {**describe_environment(), **every, "models": models}
         for done, item in enumerate(items):
             told(done, len(items))
-            todo = [gate for gate in bench.gates if row_key(_key(bench.name, item, gate, settings[gate])) not in rows]
+            todo = [gate for gate in bench.gates if row_key(_key(bench, item, gate, settings[gate])) not in rows]
             if not todo:
                 continue
             if not written:
                 rows.begin(environment)
-            for name, row in _measure(session, bench, item, texts.text(item.documents[0]), todo):
-                rows.add({**_key(name, item, row["system"], settings[row["system"]]), **row})
+            for gate, row in _measure(session, bench, item, texts.text(item.documents[0]), todo, live):
+                rows.add({**_key(bench, item, gate, settings[gate], known=row["known"]), **row})
                 written += 1
     told(len(items), len(items))
     return written
@@ -137,7 +161,7 @@ def measure_gates(
 
 def _facts(bench: GateBench, session: Session, texts: Multihop, gate: str) -> dict[str, Any]:
     """What the rows of a gate depend on; what other gates take does not change it."""
-    trained = _trained(bench, session) if gate == "trained" else None
+    judged = {"judged": bench.judged} if gate not in CHEAP and bench.judged is not None else {}
     return {
         "benchmark": bench.name,
         "data": texts.facts(),
@@ -145,8 +169,9 @@ def _facts(bench: GateBench, session: Session, texts: Multihop, gate: str) -> di
         "settings": {name: value for name, value in bench.values.items() if name != "trained_gate"},
         "counter": session.counter.name,
         "embedder": _named(session.models.embedder),
-        **({"trained_gate": trained} if trained else {}),
-        **(_asking(session, gate) if gate not in CHEAP or (trained and trained["adapters"]) else {}),
+        **({_TRAINED[gate]: _trained(bench, session, gate)} if gate in _TRAINED else {}),
+        **({} if gate in CHEAP else _asking(session, gate)),
+        **judged,
     }
 
 
@@ -160,30 +185,32 @@ def _named(model: Embedder | LanguageModel) -> dict[str, str]:
     return {"name": model.name, "fingerprint": model.fingerprint}
 
 
-def _trained(bench: GateBench, session: Session) -> dict[str, Any]:
+def _trained(bench: GateBench, session: Session, gate: str) -> dict[str, Any]:
     """Which trained gate is measured: its name and checksum, and whether it is adapters of the scorer."""
-    path = Path(bench.values.get("trained_gate") or shipped_head(session.models.embedder.name))
-    folder = path.is_dir()
+    named = bench.settings_of(gate).get("trained_gate")
+    path = Path(named or shipped_head(session.models.embedder.name))
+    folder = gate == "lora"
     return {"name": path.name, "sha256": hash_file(path / FACTS if folder else path), "adapters": folder}
 
 
-def _key(name: str, item: Item, gate: str, settings: str) -> dict[str, Any]:
+def _key(bench: GateBench, item: Item, gate: str, settings: str, *, known: bool = False) -> dict[str, Any]:
+    name = f"{bench.name}-known" if known else bench.name
     names = {"benchmark": name, "split": "test", "seed": 0, "item": item.id}
-    return {**names, "system": gate, "settings_hash": settings}
+    return {**names, "system": bench.system(gate), "settings_hash": settings}
 
 
 def _measure(
-    session: Session, bench: GateBench, item: Item, text: str, gates: Sequence[str]
+    session: Session, bench: GateBench, item: Item, text: str, gates: Sequence[str], live: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows of a question with the benchmark that each belongs to."""
+    """Rows of a question, each with its gate; ``live`` keeps adapters open from one question to the next."""
     document = session.add_text(text, title="text", source=item.documents[0], settings=bench.values)
     known = [span for span in item.gold if _paragraph(text, span) == _paragraph(text, item.gold[0])]
     missing = [span for span in item.gold if span not in known]
     for gate in gates:
         if missing:
-            yield f"{bench.name}-known", _row(session, bench, document, item, gate, known, missing)
+            yield gate, _row(session, bench, document, item, gate, known, missing, live)
         # This one comes last and marks the question as done.
-        yield bench.name, _row(session, bench, document, item, gate, (), item.gold)
+        yield gate, _row(session, bench, document, item, gate, (), item.gold, live)
 
 
 def _row(
@@ -194,31 +221,33 @@ def _row(
     gate: str,
     facts: Sequence[GoldSpan],
     missing: Sequence[GoldSpan],
+    live: dict[str, Any],
 ) -> dict[str, Any]:
     context = RunContext(
         library=session.library,
         models=session.models,
         counter=session.counter,
-        settings=get_graph("compressed-memory").settings({**bench.values, **_SETTINGS.get(gate, {"gate": gate})}),
+        settings=get_graph("compressed-memory").settings(bench.settings_of(gate)),
         run_id=document.id,
         documents=(document,),
+        live=live,
     )
     targets = targets_of(context, "gist")
     records = [_record(context, document, span, number) for number, span in enumerate(facts)]
     asked = Asked(context, targets, item.question, records)
-    started = time.perf_counter()
-    found = _scores(asked, gate)
-    seconds = time.perf_counter() - started
     closed = _holding(targets[0], context, facts)
+    started = time.perf_counter()
+    found = find_scores(asked, gate, closed, bench.judged)
+    seconds = time.perf_counter() - started
     keys = [key for key in all_chunks(targets) if key not in closed]
     # A chunk without any of the words has BM25 0; others leave out none, or what lies below all that they recall.
-    low = 0.0 if gate == "bm25" else min(found.values(), default=0.0) - 1.0
-    scores = np.array([found.get(key, low) for key in keys])
+    low = 0.0 if gate == "bm25" else min(found.scores.values(), default=0.0) - 1.0
+    scores = np.array([found.scores.get(key, low) for key in keys])
     holding = _holding(targets[0], context, missing)
     wanted = np.array([key in holding for key in keys])
     calls = {"calls": context.usage.calls, "tokens": context.usage.prompt_tokens}
-    shape = {"system": gate, "kind": item.kind, "known": bool(facts), "seconds": round(seconds, 4), **calls}
-    return {**shape, **described(scores, wanted)}
+    shape = {"kind": item.kind, "known": bool(facts), "seconds": round(seconds, 4), **calls}
+    return {**shape, **described(scores, wanted), **(found.among_judged(holding) if found.judged else {})}
 
 
 def described(scores: NDArray[np.float64], wanted: NDArray[np.bool_]) -> dict[str, Any]:
@@ -238,28 +267,6 @@ def described(scores: NDArray[np.float64], wanted: NDArray[np.bool_]) -> dict[st
         "auroc": auroc(scores.tolist(), wanted.tolist()),
         "scores_at": [round(float(order[rank - 1]), 5) for rank in grid(len(scores))],
     }
-
-
-def _scores(asked: Asked, gate: str) -> Scores:
-    """The score that a gate gives to every chunk."""
-    context, targets = asked.context, asked.targets
-    if gate == "bm25":
-        return _bm25(asked)
-    if gate in ("similarity", "fused"):
-        queries = queries_of(context, targets, asked.question, [(record, 1.0) for record in asked.known])
-        return recall(context, targets, queries, [span for record in asked.known for span in record.spans])
-    return gate_named(gate).judge(asked, all_chunks(targets))
-
-
-def _bm25(asked: Asked) -> Scores:
-    best: Scores = {}
-    passages = bm25_passages(asked.context, asked.targets, as_query(asked.question, asked.context.settings.beside))
-    for target in asked.targets:
-        identities = [identity for position, identity in passages if position == target.position]
-        for identity, passage in asked.context.library.chunks.passages_by_id(target.chunking, identities).items():
-            key = (target.position, passage.chunk)
-            best[key] = max(best.get(key, 0.0), passages[target.position, identity])
-    return best
 
 
 def _holding(target: Target, context: RunContext, spans: Sequence[GoldSpan]) -> set[ChunkKey]:

@@ -35,7 +35,16 @@ def add_gates(bench_app: typer.Typer, progress: Progress) -> None:
         setting: Annotated[
             list[str] | None, typer.Option("--set", "-s", help="A setting of compressed-memory: NAME=VALUE.")
         ] = None,
-        scorer: Annotated[str, typer.Option(help="The model of choose, likelihood and attention.")] = "smollm2-135m",
+        scorer: Annotated[
+            str, typer.Option(help="The model of choose, likelihood, attention and lora.")
+        ] = "smollm2-135m",
+        judged: Annotated[
+            int | None,
+            typer.Option(min=2, help="Chunks that it judges, those recalled best, as in a run.", show_default="all"),
+        ] = None,
+        lora: Annotated[
+            Path | None, typer.Option(help="Folder of adapters ('train gate --lora') that the gate lora is.")
+        ] = None,
         out: Annotated[
             Path | None, typer.Option(help="Results; docs/results/gates-SET-DOCUMENTS.jsonl in a checkout by default.")
         ] = None,
@@ -47,12 +56,13 @@ def add_gates(bench_app: typer.Typer, progress: Progress) -> None:
 
             rereader bench gates hotpotqa --documents 200
 
-            rereader bench gates hotpotqa --gates choose,attention --items 30
+            rereader bench gates hotpotqa --gates choose,attention --judged 16
         """
-        from rereader.evals.gates import CHEAP, GateBench, measure_gates
+        from rereader.evals.gate_scores import CHEAP
+        from rereader.evals.gates import GateBench, measure_gates
 
         names = tuple(listed(gate))
-        bench = GateBench(source, documents, names, items, questions, _settings(setting or []))
+        bench = GateBench(source, documents, names, items, questions, _settings(setting or []), judged, lora)
         path = results_path(out, bench.name)
         opened = partial(_session, models_dir, scorer if set(names) - set(CHEAP) else NONE)
         with progress() as told:
