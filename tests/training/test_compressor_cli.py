@@ -109,7 +109,7 @@ def test_paths_are_kept_in_full(told, tiny, text, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     code, output, errors = told("compressor", "--resume", "--out", tmp_path / "out")
-    assert code == 0 and "2 steps" in output, errors
+    assert code == 0 and "2 steps" in output, "whether there is one is kept"
 
 
 def interrupted(*_):
@@ -158,10 +158,36 @@ def test_joint(told, tiny, tmp_path, monkeypatch):
     assert code == 0 and "in the first tenth" in output and "The other training" in output
     code, output, _ = told("joint", *small, "--out", "third", "--against", "frozen", "--json")
     assert code == 0 and {"first_tenth", "last_tenth", "errors", "errors_above_other"} <= json.loads(output).keys()
+    code, _, errors = told("joint", *small, "--seed", 1, "--out", "fourth", "--against", "frozen")
+    assert code == 2 and "another seed" in errors
     monkeypatch.setattr("rereader.training.compressor_joint.train_jointly", None)
     code, _, errors = told("joint", *small, "--out", "fourth", "--against", "models")
     assert code == 2 and "no finished training" in errors, "said before anything is trained"
     assert not (tmp_path / "fourth").exists()
+
+
+def test_joint_with_its_control(told, tiny, monkeypatch):
+    small = ("--questions", 1, "--group", 2, "--facts", 1, "--filler", 0, "--model", tiny)
+    code, output, _ = told("joint", *small, "--steps", 2, "--control", "--out", "out")
+    assert code == 0 and "Its control, with a frozen compressor" in output and "over the same questions" in output
+    code, output, _ = told("joint", *small, "--steps", 2, "--control", "--out", "second", "--json")
+    found = json.loads(output)
+    assert code == 0 and found["control"].keys() == {"first_tenth", "last_tenth", "errors"}
+    assert len(found["above_control"]) == 2
+    for wrong, message in (
+        (("--minutes", 1, "--control"), "Say how many with --steps"),
+        (("--steps", 1, "--control", "--frozen"), "a control itself"),
+        (("--steps", 1, "--control", "--against", "out"), "Give one of the two"),
+        (("--resume", "--control"), "control was given"),
+    ):
+        given = () if "--resume" in wrong else small
+        code, _, errors = told("joint", *given, *wrong, "--out", "third")
+        assert code == 2 and message in errors, errors
+    with monkeypatch.context() as stopping:
+        stopping.setattr("rereader.training.compressor_joint.rewards_of", interrupted)
+        assert told("joint", *small, "--steps", 2, "--control", "--out", "fourth")[0] == 130
+    code, output, _ = told("joint", "--resume", "--out", "fourth")
+    assert code == 0 and "Its control" in output, "whether there is one is kept"
 
 
 def test_ctrl_c_keeps_the_training(tiny, text, tmp_path):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rereader.schema.events import Cancelled, Listener
     from rereader.training.compressor import Trained
+    from rereader.training.compressor_control import Compared
     from rereader.training.compressor_joint import Rewards
 
 _MODEL = "smollm2-135m"
@@ -128,6 +129,9 @@ def joint(
     filler: Annotated[int | None, typer.Option(help="Sentences around them.", show_default="6")] = None,
     hops: Annotated[int | None, typer.Option(help="Facts that lead to an answer: 1 or 2.", show_default="1")] = None,
     parts: Annotated[int | None, typer.Option(help="Parts compressed on their own.", show_default="1")] = None,
+    control: Annotated[
+        bool, typer.Option("--control", help="Train the reader only afterwards, from the same start, and compare.")
+    ] = False,
     against: Annotated[Path | None, typer.Option(help="Folder of a training with --frozen to compare with.")] = None,
     resume: Resume = False,
     models_dir: ModelsDir = None,
@@ -141,17 +145,24 @@ def joint(
 
     For example:
 
-    rereader train joint --compressor compressor-smollm2-135m-0 --minutes 60 --out joint-0
+    rereader train joint --compressor compressor-smollm2-135m-0 --steps 200 --control --out joint-0
 
-    rereader train joint --compressor compressor-smollm2-135m-0 --minutes 60 --frozen --out joint-0-frozen
+    rereader train joint --resume --out joint-0
 
-    rereader train joint --resume --out joint-0 --against joint-0-frozen
+    On two cores, the training and what it is compared with at the same time:
+
+    rereader train joint --compressor compressor-smollm2-135m-0 --steps 200 --frozen --out joint-0-frozen
+
+    rereader train joint --compressor compressor-smollm2-135m-0 --steps 200 --out joint-0 --against joint-0-frozen
     """
+    if control and against is not None:
+        raise InputError("--control trains what --against would name.", "Give one of the two.")
     given = {
         "compressor": compressor,
         "model": model,
         "seed": seed,
         "frozen": frozen or None,
+        "control": control or None,
         "reader_rank": reader_rank,
         "questions": questions,
         "group": group,
@@ -166,14 +177,12 @@ def joint(
     }
     folder = _folder(out, given, resume, "joint")
     models = load_config(models_dir=models_dir).models_dir
-    other = _rewards(against) if against else None
     with _running(folder, quiet=quiet) as (told, cancelled):
-        rewards, hints = _train_jointly(_given(given), folder, models, told, cancelled, resume=resume)
+        rewards, other, hints = _train_jointly(given, folder, models, told, cancelled, against, resume=resume)
     _tell(hints)
     if json:
-        more = {"errors_above_other": rewards.errors_above(other)} if other else {}
         values = {"first_tenth": rewards.first, "last_tenth": rewards.last, "errors": rewards.errors}
-        print_json({"out": str(folder), **values, **more})
+        print_json({"out": str(folder), **values, **_more(rewards, other)})
     else:
         output().print(_rewards_text(folder, rewards, other), markup=False)
 
@@ -195,14 +204,33 @@ def _train(
 
 
 def _train_jointly(
-    given: Mapping[str, Any], folder: Path, models: Path, told: Listener, cancelled: Cancelled, *, resume: bool
-) -> tuple[Rewards, tuple[str, ...]]:
+    given: Mapping[str, Any],
+    folder: Path,
+    models: Path,
+    told: Listener,
+    cancelled: Cancelled,
+    against: Path | None,
+    *,
+    resume: bool,
+) -> tuple[Rewards, Rewards | Compared | None, tuple[str, ...]]:
+    """The rewards, what they are compared with, and what could not be done."""
     from rereader.training.compressor_base import load_base
+    from rereader.training.compressor_control import comparable_rewards, has_control, train_with_control
     from rereader.training.compressor_joint import train_jointly
     from rereader.training.compressor_settings import JointSettings, make_settings, read_settings
 
-    settings = read_settings(JointSettings, folder) if resume else make_settings(JointSettings, given)
-    return train_jointly(load_base(settings.model, models), settings, folder, told, cancelled, resume=resume)
+    if resume:
+        settings, control = read_settings(JointSettings, folder), has_control(folder)
+    else:
+        values = {name: value for name, value in given.items() if name != "control"}
+        settings, control = make_settings(JointSettings, _given(values)), bool(given["control"])
+    other = comparable_rewards(against, settings) if against else None
+    base = load_base(settings.model, models)
+    if control:
+        found, hints = train_with_control(base, settings, folder, told, cancelled, resume=resume)
+        return found.rewards, other or found, hints
+    rewards, hints = train_jointly(base, settings, folder, told, cancelled, resume=resume)
+    return rewards, other, hints
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -288,17 +316,31 @@ def _table(found: Trained) -> str:
     return "\n".join(lines)
 
 
-def _rewards(folder: Path) -> Rewards:
-    from rereader.training.compressor_joint import rewards_in
+def _more(rewards: Rewards, other: Rewards | Compared | None) -> dict[str, Any]:
+    """What ``--json`` says of the comparison."""
+    from rereader.training.compressor_control import Compared
 
-    return rewards_in(folder)
+    if not isinstance(other, Compared):
+        return {"errors_above_other": rewards.errors_above(other)} if other else {}
+    control = {"first_tenth": other.control.first, "last_tenth": other.control.last, "errors": other.control.errors}
+    return {"control": control, "above_control": other.more, "errors_above_other": rewards.errors_above(other.control)}
 
 
-def _rewards_text(folder: Path, rewards: Rewards, other: Rewards | None) -> str:
+def _rewards_text(folder: Path, rewards: Rewards, other: Rewards | Compared | None) -> str:
+    from rereader.training.compressor_control import Compared
+
+    lines = [_tenths(str(folder), rewards)]
+    if isinstance(other, Compared):
+        mean, error = other.more
+        lines.append(_tenths("Its control, with a frozen compressor", other.control))
+        lines.append(f"In the last tenth it has {mean:+.3f} ± {error:.3f} over the same questions of the control.")
+    elif other is not None:
+        mean, error = other.last
+        above = f"{rewards.errors_above(other):+.1f} errors"
+        lines.append(f"The other training came to {mean:.3f} ± {error:.3f}; this one is above it by {above}.")
+    return "\n".join(lines)
+
+
+def _tenths(name: str, rewards: Rewards) -> str:
     first, last = (f"{mean:.3f} ± {error:.3f}" for mean, error in (rewards.first, rewards.last))
-    text = f"{folder}: mean reward {first} in the first tenth, {last} in the last ({rewards.errors:+.1f} errors)."
-    if other is None:
-        return text
-    mean, error = other.last
-    above = f"{rewards.errors_above(other):+.1f} errors"
-    return f"{text}\nThe other training came to {mean:.3f} ± {error:.3f}; this one is above it by {above}."
+    return f"{name}: mean reward {first} in the first tenth, {last} in the last ({rewards.errors:+.1f} errors)."

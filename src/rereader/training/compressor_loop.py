@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
@@ -99,7 +100,8 @@ class Loop:
     def _resume(self) -> None:
         try:
             held: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
-            if held["format"] != _FORMAT or held["settings"] != self._settings:
+            # As values: settings that were written down and read again have 4.0 where a default is 4.
+            if held["format"] != _FORMAT or json.loads(held["settings"]) != json.loads(self._settings):
                 raise ValueError("it was made with other settings")
             self._trained.load_state_dict(held["trained"])
             self._optimizer.load_state_dict(held["optimizer"])
