@@ -109,7 +109,7 @@ def test_paths_are_kept_in_full(told, tiny, text, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     code, output, errors = told("compressor", "--resume", "--out", tmp_path / "out")
-    assert code == 0 and "2 steps" in output, "whether there is one is kept"
+    assert code == 0 and "2 steps" in output, errors
 
 
 def interrupted(*_):
