@@ -3,6 +3,8 @@
 import json
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +15,7 @@ from rereader.evals.attacking import Trials, table
 from rereader.evals.attacks import lay_out, load_attacks, obeying, obeying_models
 from rereader.evals.rows import read_rows, results
 from rereader.evals.walls import breaches
-from rereader.graphs.registry import all_graphs
+from rereader.graphs.registry import all_graphs, get_graph
 from rereader.models.base import Segment
 from rereader.models.rendering import Renderer
 from rereader.models.tiny import tiny_tokenizer
@@ -185,6 +187,18 @@ def test_the_command_measures_goes_on_and_tells_the_rates(tmp_path, capsys):
     assert run([*arguments, "--systems", "retrieval", "--limit", "2", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)  # what was asked for, whatever else the file holds
     assert [(row["system"], row["item"]) for row in told] == [("retrieval", item) for item in ITEMS]
+
+
+def test_what_another_default_gave_is_measured_anew(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "rows.jsonl"
+    arguments = ["bench", "attacks", "--systems", "retrieval", "--kinds", "orders", "--limit", "1", "--out", str(out)]
+    assert run(arguments) == run(arguments) == 0
+    assert "0 rows written" in capsys.readouterr().out
+    graph = get_graph("retrieval")
+    changed = SimpleNamespace(settings=lambda values: replace(graph.settings(values), beside=0.25))
+    monkeypatch.setattr("rereader.evals.attacking.get_graph", lambda name: changed)
+    assert run(arguments) == 0
+    assert "2 rows written" in capsys.readouterr().out
 
 
 def test_a_breach_has_its_own_exit_code(tmp_path, monkeypatch, capsys):

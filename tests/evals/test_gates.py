@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from rereader.evals.gates import GateBench, described, measure_gates
 from rereader.evals.marked import dealt
 from rereader.evals.report import render
 from rereader.evals.rows import read_rows, results
+from rereader.graphs.registry import get_graph
 from rereader.models import gatelora
 from rereader.models.gatelora import adapted, save_lora
 from rereader.models.hashing import HashingEmbedder
@@ -146,6 +148,17 @@ def test_the_table_has_those_areas_where_there_are_any(judged, measured):
     assert header[-2:] == ["AUROC of recall, judged ones", "AUROC of judgement, judged ones"]
     assert fused[0] == "fused" and fused[-2:] == ["-", "-"]
     assert choose[0] == "choose of 4" and all("[" in cell for cell in choose[-2:])
+
+
+def test_what_another_default_gave_is_measured_anew(measured, monkeypatch):
+    bench, data, out, _, _ = measured
+    (copy := out.with_name("copy.jsonl")).write_bytes(out.read_bytes())
+    once = replace(bench, gates=("bm25",), items=1)
+    assert measure_gates(once, data, Opened, copy) == 0
+    graph = get_graph("compressed-memory")
+    changed = SimpleNamespace(settings=lambda values: replace(graph.settings(values), beside=0.25))
+    monkeypatch.setattr("rereader.evals.gates.get_graph", lambda name: changed)
+    assert measure_gates(once, data, Opened, copy) == 2
 
 
 def test_all_judged_is_another_measurement_than_the_best(judged, measured):

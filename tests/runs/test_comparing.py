@@ -167,11 +167,10 @@ def test_nothing_to_compare_is_refused(session):
 
 
 def test_loading_models_is_no_stage():
-    work = [{"kind": "load", "seconds": 2.0}, {"kind": "generate", "seconds": 1.0}]
     steps = [
-        Step(1, "gate", 0.0, 3.5, 0, {"work": work}, Usage()),
-        Step(2, "reason", 0.0, 1.0, 0, {}, Usage()),
-        Step(3, "gate", 0.0, 0.25, 0, {"work": [{"kind": "load", "seconds": 9.0}]}, Usage()),
+        Step(1, "gate", 0.0, 3.5, 0, {}, Usage(seconds={"gate": 1.5, "loading": 2.0})),
+        Step(2, "reason", 0.0, 1.25, 0, {}, Usage(seconds={"reason": 1.0, "waiting": 0.25})),
+        Step(3, "gate", 0.0, 0.25, 0, {}, Usage(seconds={"loading": 0.25})),
     ]
     assert stage_seconds(steps) == {"gate": 1.5, "reason": 1.0}
 

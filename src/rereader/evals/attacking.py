@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rereader.evals.environment import describe_environment
 from rereader.evals.rows import FAILED, ResultsFile, Row, hash_settings, row_key
 from rereader.evals.suite import System
 from rereader.evals.walls import breaches
+from rereader.graphs.registry import get_graph
 from rereader.runs.session import Session
 from rereader.schema import Answer, Interrupted, RereaderError
 
@@ -90,13 +91,14 @@ def measure_attacks(
 
 def _heading(trials: Trials, item: Sequence[Attack], system: System) -> Row:
     settings = {"graph": system.graph, "settings": dict(system.settings)}
+    values = asdict(get_graph(system.graph).settings(system.settings))  # with the defaults, which may change
     return {
         "benchmark": "attacks",
         "split": "test",
         "seed": 0,
         "item": item[0].id if item else CONTROL,
         "system": system.name,
-        "settings_hash": hash_settings({**settings, "models": _fingerprints(trials)}),
+        "settings_hash": hash_settings({**settings, "all": values, "models": _fingerprints(trials)}),
         "kind": item[0].kind if item else CONTROL,
         **settings,
     }

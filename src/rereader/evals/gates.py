@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from rereader.agents.gates import Asked
 from rereader.agents.ledger import quote
 from rereader.agents.retriever import targets_of
 from rereader.agents.searcher import ChunkKey, Target
+from rereader.agents.settings import ReadingSettings
 from rereader.evals.environment import describe_environment
 from rereader.evals.gate_scores import CHEAP, GATES, find_scores
 from rereader.evals.gate_table import grid
@@ -41,6 +42,7 @@ from rereader.schema import Document, InputError, Record, Span
 
 CHUNKS = {"chunk_tokens": 128, "gist_share": 0.5}
 """Chunks of about a document's size."""
+_GRAPH = "compressed-memory"
 _SETTINGS: Mapping[str, Mapping[str, str]] = {"bm25": {}, "fused": {}, "similarity": {"recall": "memory"}}
 """Of the gates that recall alone decides; the others are named by themselves."""
 _PROMPTS = {"choose": "gate", "lora": "gate", "likelihood": "recall", "attention": "attend"}
@@ -86,11 +88,12 @@ class GateBench:
         """The settings of the graph."""
         return {"gist": "extract", **CHUNKS, **(self.settings or {})}
 
-    def settings_of(self, gate: str) -> dict[str, Any]:
+    def settings_of(self, gate: str) -> ReadingSettings:
         """The settings of the graph with which a gate is measured."""
+        own = _SETTINGS.get(gate, {"gate": gate})
         if gate == "lora":
-            return {**self.values, "gate": "trained", "trained_gate": str(self.lora)}
-        return {**self.values, **_SETTINGS.get(gate, {"gate": gate})}
+            own = {"gate": "trained", "trained_gate": str(self.lora)}
+        return get_graph(_GRAPH).settings({**self.values, **own})
 
     def system(self, gate: str) -> str:
         """What the rows of a gate say that was measured."""
@@ -161,12 +164,13 @@ def measure_gates(
 
 def _facts(bench: GateBench, session: Session, texts: Multihop, gate: str) -> dict[str, Any]:
     """What the rows of a gate depend on; what other gates take does not change it."""
+    settings = asdict(get_graph(_GRAPH).settings(bench.values))  # with the defaults, which may change
     judged = {"judged": bench.judged} if gate not in CHEAP and bench.judged is not None else {}
     return {
         "benchmark": bench.name,
         "data": texts.facts(),
         "data_hash": texts.data_hash(),
-        "settings": {name: value for name, value in bench.values.items() if name != "trained_gate"},
+        "settings": {name: value for name, value in settings.items() if name != "trained_gate"},
         "counter": session.counter.name,
         "embedder": _named(session.models.embedder),
         **({_TRAINED[gate]: _trained(bench, session, gate)} if gate in _TRAINED else {}),
@@ -187,9 +191,9 @@ def _named(model: Embedder | LanguageModel) -> dict[str, str]:
 
 def _trained(bench: GateBench, session: Session, gate: str) -> dict[str, Any]:
     """Which trained gate is measured: its name and checksum, and whether it is adapters of the scorer."""
-    named = bench.settings_of(gate).get("trained_gate")
-    path = Path(named or shipped_head(session.models.embedder.name))
     folder = gate == "lora"
+    named = bench.lora if folder else bench.values.get("trained_gate")
+    path = Path(named or shipped_head(session.models.embedder.name))
     return {"name": path.name, "sha256": hash_file(path / FACTS if folder else path), "adapters": folder}
 
 
@@ -227,7 +231,7 @@ def _row(
         library=session.library,
         models=session.models,
         counter=session.counter,
-        settings=get_graph("compressed-memory").settings(bench.settings_of(gate)),
+        settings=bench.settings_of(gate),
         run_id=document.id,
         documents=(document,),
         live=live,

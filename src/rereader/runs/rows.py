@@ -13,7 +13,6 @@ from rereader.models.base import Cancel
 from rereader.runs.session import Listen, Session
 from rereader.runs.systems import System
 from rereader.schema import Answer, Budget, Event, InputError, Interrupted, RereaderError, StoreError, Usage
-from rereader.schema.usage import WAITING
 
 INGEST = ("chunk", "compress", "gist", "index")
 """Stages that make what is kept of a document, whatever is asked; graphs that have them call them so."""
@@ -172,8 +171,7 @@ def stage_seconds(steps: Sequence[Step]) -> dict[str, float]:
     """Seconds by stage, without those in which models were loaded or waited."""
     found: dict[str, float] = {}
     for step in steps:
-        idle = sum(work["seconds"] for work in step.detail.get("work", []) if work["kind"] in ("load", WAITING))
-        found[step.node] = found.get(step.node, 0.0) + max(0.0, step.seconds - idle)
+        found[step.node] = found.get(step.node, 0.0) + step.usage.seconds.get(step.node, 0.0)
     return found
 
 
